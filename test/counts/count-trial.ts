@@ -1,8 +1,9 @@
 import { convertRequest } from '../../src/dialects/dialect.ts'
 import type { GroupTokens } from '../../src/kiro/tokens/request-tokens.ts'
-import { ModelCounter } from '../../src/kiro/tokens/answer-counter.ts'
+import { familyOf } from '../../src/kiro/tokens/families.ts'
+import { TextCounter } from '../../src/kiro/tokens/text-counter.ts'
 import { errorsOf } from '../../src/kiro/tokens/token-gauge.ts'
-import { TokenGauges } from '../../src/kiro/tokens/token-gauges.ts'
+import { TokenGauges } from '../../src/kiro/tokens/token-gauge.ts'
 import { viewRequest } from '../../src/simulator/request-view.ts'
 import { seededRandom } from '../helper/seeded-random.ts'
 import { simulatorOptions } from '../helper/request-options.ts'
@@ -103,7 +104,7 @@ function learn(
   const said = 'The function reads the file and returns what is in it. '.repeat(
     Math.ceil(random() * 40)
   )
-  const counter = new ModelCounter(model)
+  const counter = new TextCounter(familyOf(model))
   counter.add(said)
   const percentage = Math.round(((all + upstream.text(model, said)) / WINDOW) * 1e5) / 1e3
   gauges.learn({

@@ -1,4 +1,4 @@
-import type { AnswerCounter } from '../../src/kiro/tokens/answer-counter.ts'
+import type { AnswerCounter } from '../../src/kiro/tokens/text-counter.ts'
 
 /** A counter to which each UTF-16 unit is a token, or any text a fixed number. */
 export function charCounter(fixed?: number): AnswerCounter {

@@ -5,9 +5,10 @@ import {
   type GaugeState,
   hiddenOf,
   parseGauge,
-  type TokenLesson
+  type TokenLesson,
+  type LearntGauges,
+  TokenGauges
 } from '../../kiro/tokens/token-gauge.ts'
-import { type LearntGauges, TokenGauges } from '../../kiro/tokens/token-gauges.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 import { asJsonObject, parseJsonObject } from '../../shared/json.ts'
 import { setNewest } from '../../shared/newest.ts'

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { type AnswerCounter, ModelCounter } from '../../kiro/tokens/answer-counter.ts'
+import { familyOf } from '../../kiro/tokens/families.ts'
+import { type AnswerCounter, TextCounter } from '../../kiro/tokens/text-counter.ts'
 import { MAX_SEALED_CHARS } from '../../kiro/conversation/signed-reasoning.ts'
 import { isSignature, saidBytesOf, type UpstreamEvent } from '../../kiro/wire/event.ts'
 import type { ReasoningContent } from '../../kiro/wire/payload.ts'
@@ -65,7 +66,7 @@ export class PartReader {
   constructor(plan: ReplyPlan, options: PartReaderOptions = {}) {
     this.#plan = plan
     const { upstreamModel, gauge, inputTokens, contextWindow } = plan
-    const { newCounter = () => new ModelCounter(upstreamModel, gauge?.scale) } = options
+    const { newCounter = () => new TextCounter(familyOf(upstreamModel), gauge?.scale) } = options
     const given = gauge === undefined ? {} : { gauge }
     this.meter = new UsageMeter({ inputTokens, contextWindow, ...given, newCounter })
     this.#limit = new AnswerLimit(plan.maxOutputTokens, newCounter(), () => {

@@ -1,5 +1,5 @@
-import type { AnswerCounter } from '../../kiro/tokens/answer-counter.ts'
 import type { GroupTokens } from '../../kiro/tokens/request-tokens.ts'
+import type { AnswerCounter } from '../../kiro/tokens/text-counter.ts'
 import type { TokenUsage } from '../../kiro/wire/event.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
 import type { Usage } from './stream-part.ts'

@@ -1,6 +1,6 @@
 import type { ReasoningWish } from '../../kiro/conversation/reasoning.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
-import { countTextTokens } from '../../kiro/tokens/answer-counter.ts'
+import { countTextTokens } from '../../kiro/tokens/request-tokens.ts'
 import { sumOfGroups } from '../../kiro/tokens/request-tokens.ts'
 import type { TokenCount } from '../../kiro/tokens/token-gauge.ts'
 import type { Conversation, ToolChoice, ToolDefinition } from '../../kiro/wire/message.ts'

@@ -1,11 +1,8 @@
 import { versionOf } from '../models/models.ts'
-import { type CharWeights, type PairTable, toPairTable } from './text-counter.ts'
+import { type CharWeights, type TextFamily, toPairTable } from './text-counter.ts'
 
 /** A kind of model, whose members count alike until more is learnt of each. */
-export interface TokenFamily {
-  readonly table: PairTable
-  /** Tokens of the model for each token of the vocabulary that the table was fitted to. */
-  readonly ratio: number
+export interface TokenFamily extends TextFamily {
   /** Tokens of an image of so many pixels. */
   readonly imageTokens: (size: ImageSize) => number
 }

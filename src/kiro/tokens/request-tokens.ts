@@ -2,7 +2,7 @@ import { reasoningOf } from '../conversation/signed-reasoning.ts'
 import type { HistoryEntry, UpstreamDocument, UpstreamPayload } from '../wire/payload.ts'
 import { familyOf, type TokenFamily } from './families.ts'
 import { imageSizeOf } from './image-size.ts'
-import { countJson, type TextTokens } from './text-counter.ts'
+import { countJson, TextCounter, type TextScale, type TextTokens } from './text-counter.ts'
 
 /** Parts of a request that are counted, and corrected, each by itself. */
 export const TOKEN_GROUPS = [
@@ -23,11 +23,10 @@ export function sumOfGroups(tokens: GroupTokens): number {
   return tokens.reduce((sum, one) => sum + one, 0)
 }
 
-export function groupsOfText(
-  { words, symbols, space, wide }: TextTokens,
-  ratio: number
-): GroupTokens {
-  return [words * ratio, symbols * ratio, space * ratio, wide * ratio, 0, 0, 0, 0]
+/** Tokens of a whole text, at least 1 for any. */
+export function countTextTokens(modelId: string, text: string, scale?: TextScale): number {
+  if (text === '') return 0
+  return Math.max(1, Math.ceil(new TextCounter(familyOf(modelId), scale).add(text).tokens))
 }
 
 // kiro-protocol §6.2, but for images

@@ -1,3 +1,5 @@
+import type { GroupTokens } from './request-tokens.ts'
+
 /*
  * Counts the tokens of a text without a tokenizer. Tokenizers cut a text at the borders between words, numbers, symbols
  * and white space, and then into frequent pieces, so the kinds of two neighbouring characters tell what the second one
@@ -193,24 +195,62 @@ export interface CounterState extends TextTokens {
   readonly letters: number
 }
 
+/** Weights of a kind of model for the text that it counts. */
+export interface TextFamily {
+  readonly table: PairTable
+  /** Tokens of the model for each token of the vocabulary that the table was fitted to. */
+  readonly ratio: number
+}
+
+/** Factors of words, symbols, space and wide characters, as a gauge has learnt them. */
+export type TextScale = readonly number[]
+
+/** Counter of an answer's words. */
+export interface AnswerCounter {
+  add(text: string): void
+  /** Tokens so far, with fractions. */
+  readonly tokens: number
+  readonly groups: GroupTokens
+  readonly state: CounterState
+  restore(state: CounterState): void
+}
+
 /** Counts a text that comes in pieces as if it came whole, and keeps nothing of it but the kind of its last character. */
-export class TextCounter implements TextTokens {
+export class TextCounter implements TextTokens, AnswerCounter {
   words = 0
   symbols = 0
   space = 0
   wide = 0
-  readonly #table: PairTable
+  readonly #family: TextFamily
+  readonly #scale: TextScale
   #before = START
   #letters = 0
 
-  constructor(table: PairTable) {
-    this.#table = table
+  /** `scale` is what was learnt of the model. */
+  constructor(family: TextFamily, scale: TextScale = []) {
+    this.#family = family
+    this.#scale = scale
   }
 
   add(text: string): this {
     for (let from = 0; from < text.length; from += MAX_BLOCK)
       this.#addBlock(text, from, Math.min(text.length, from + MAX_BLOCK))
     return this
+  }
+
+  /** Tokens of the model, corrected by the scale. */
+  get tokens(): number {
+    const { words, symbols, space, wide } = this
+    const [ofWords = 1, ofSymbols = 1, ofSpace = 1, ofWide = 1] = this.#scale
+    const corrected = words * ofWords + symbols * ofSymbols + space * ofSpace + wide * ofWide
+    return this.#family.ratio * corrected
+  }
+
+  /** Tokens of the model before the scale corrects them. */
+  get groups(): GroupTokens {
+    const { words, symbols, space, wide } = this
+    const { ratio } = this.#family
+    return [words * ratio, symbols * ratio, space * ratio, wide * ratio, 0, 0, 0, 0]
   }
 
   get state(): CounterState {
@@ -228,7 +268,7 @@ export class TextCounter implements TextTokens {
   }
 
   #addBlock(text: string, from: number, to: number): void {
-    const table = this.#table
+    const { table } = this.#family
     let [words, symbols, space, wide] = [0, 0, 0, 0]
     let [before, letters] = [this.#before, this.#letters]
     for (let at = from; at < to; at++) {

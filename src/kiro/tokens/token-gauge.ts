@@ -1,6 +1,7 @@
+import { setNewest } from '../../shared/newest.ts'
 import { type Checked, jsonReader, Type } from '../../shared/schema-type.ts'
-import type { TextScale } from './answer-counter.ts'
 import { type GroupTokens, sumOfGroups, TOKEN_GROUPS } from './request-tokens.ts'
+import type { TextScale } from './text-counter.ts'
 
 /*
  * Learns how a model counts from what the upstream measured, as a linear model with a Gaussian belief (recursive least
@@ -192,6 +193,62 @@ export function errorsOf({ errors }: Pick<GaugeState, 'errors'>): GaugeErrors | 
   const at = (share: number): number =>
     sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? 0
   return { p50: at(0.5), p95: at(0.95), counts: errors.length }
+}
+
+const MAX_GAUGES = 64
+
+export interface CountedTokens extends TokenCount {
+  readonly reading: GaugeReading
+}
+
+/** Plain data: it goes from the primary to its workers. */
+export interface LearntGauges {
+  readonly gauges: readonly GaugeState[]
+  /** All others are forgotten: they were learnt of another account. */
+  readonly isAll: boolean
+}
+
+/** Knowledge of the models of one account. */
+export class TokenGauges {
+  readonly #maxModels: number
+  /** By model. Bounded by `maxModels`. */
+  readonly #gauges = new Map<string, GaugeState>()
+
+  constructor(maxModels = MAX_GAUGES) {
+    this.#maxModels = maxModels
+  }
+
+  count(model: string, groups: GroupTokens): CountedTokens {
+    const gauge = this.#gauges.get(model) ?? newGauge(model)
+    const count = countBy(gauge, groups)
+    return { ...count, reading: readGauge(gauge, count) }
+  }
+
+  /** Returns what is known of the model now; `null` if nothing was learnt. */
+  learn(lesson: TokenLesson): GaugeState | null {
+    const { model } = lesson
+    const learnt = learnFrom(this.#gauges.get(model) ?? newGauge(model), lesson)
+    if (learnt !== null) this.adopt(learnt)
+    return learnt
+  }
+
+  adopt(gauge: GaugeState): void {
+    setNewest(this.#gauges, this.#maxModels, gauge.model, gauge)
+  }
+
+  /** Forgets all but these. */
+  replace(gauges: Iterable<GaugeState>): void {
+    this.#gauges.clear()
+    for (const gauge of gauges) this.adopt(gauge)
+  }
+
+  get(model: string): GaugeState | undefined {
+    return this.#gauges.get(model)
+  }
+
+  all(): readonly GaugeState[] {
+    return [...this.#gauges.values()]
+  }
 }
 
 function isCount(tokens: number): boolean {

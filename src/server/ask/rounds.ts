@@ -9,7 +9,7 @@ import type { EndReason, CompleteCall } from '../../dialects/answer/stream-part.
 import type { JsonForm } from '../../dialects/plan/json-answer.ts'
 import type { ReplyPlan, RoundPlan } from '../../dialects/plan/plan.ts'
 import type { FollowUp } from '../../kiro/conversation/change.ts'
-import { countTextTokens } from '../../kiro/tokens/answer-counter.ts'
+import { countTextTokens } from '../../kiro/tokens/request-tokens.ts'
 import type { ToolResult } from '../../kiro/wire/message.ts'
 import { RoundSink } from '../../reply/sinks.ts'
 import { GatewayError } from '../../shared/errors.ts'

@@ -5,8 +5,12 @@ import {
   GOOD_STATUS,
   type PlanBar
 } from '../../ipc/messages.ts'
-import { MAX_MODEL_CHARS, type TokenLesson } from '../../kiro/tokens/token-gauge.ts'
-import { type LearntGauges, TokenGauges } from '../../kiro/tokens/token-gauges.ts'
+import {
+  type LearntGauges,
+  MAX_MODEL_CHARS,
+  TokenGauges,
+  type TokenLesson
+} from '../../kiro/tokens/token-gauge.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { failureOf } from '../../shared/failures.ts'

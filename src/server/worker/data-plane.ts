@@ -12,7 +12,7 @@ import { ConversationMemory } from '../../kiro/conversation/conversation-memory.
 import type { KnownKeys } from '../../keys/key.ts'
 import type { Catalogue } from '../../kiro/models/models.ts'
 import { CONTENT_BUFFER_BYTES, DebugCapture } from '../../observe/debug-capture.ts'
-import type { TokenGauges } from '../../kiro/tokens/token-gauges.ts'
+import type { TokenGauges } from '../../kiro/tokens/token-gauge.ts'
 import { RequestForms } from '../../kiro/wire/hosts.ts'
 import { KeyRefusals } from '../../observe/key-refusals.ts'
 import type { Logger } from '../../observe/logger.ts'

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { LearntTokens } from '../../../src/control/account/learnt-tokens.ts'
 import { newGauge } from '../../../src/kiro/tokens/token-gauge.ts'
-import type { LearntGauges } from '../../../src/kiro/tokens/token-gauges.ts'
+import type { LearntGauges } from '../../../src/kiro/tokens/token-gauge.ts'
 
 const FILE = 'token-counts.json'
 const LESSON = { groups: [7_000, 2_500, 500, 0, 0, 0, 0, 0], measured: 13_000, within: 10 }

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { ModelCounter } from '../../../src/kiro/tokens/answer-counter.ts'
+import { familyOf } from '../../../src/kiro/tokens/families.ts'
+import { TextCounter } from '../../../src/kiro/tokens/text-counter.ts'
 import { charCounter } from '../../helper/char-counter.ts'
 import { AnswerText } from '../../../src/dialects/answer/part-reader.ts'
 import { ENDLESS_ROOM } from '../../../src/dialects/answer/output-text.ts'
@@ -17,8 +18,10 @@ function answerText(changes: Partial<PlanChanges>) {
   const text = new AnswerText({
     plan,
     meter: new UsageMeter({ ...plan, newCounter: () => charCounter() }),
-    limit: new AnswerLimit(plan.maxOutputTokens, new ModelCounter(plan.upstreamModel), () =>
-      stops.push('limit')
+    limit: new AnswerLimit(
+      plan.maxOutputTokens,
+      new TextCounter(familyOf(plan.upstreamModel)),
+      () => stops.push('limit')
     ),
     room: ENDLESS_ROOM,
     onStop: (sequence) => stops.push(sequence)

@@ -1,12 +1,13 @@
 import { deepEqual, ok } from 'node:assert/strict'
 import t from 'tap'
-import { countTextTokens, ModelCounter } from '../../../src/kiro/tokens/answer-counter.ts'
 import { familyOf } from '../../../src/kiro/tokens/families.ts'
+import { countTextTokens } from '../../../src/kiro/tokens/request-tokens.ts'
 import { countJson, TextCounter } from '../../../src/kiro/tokens/text-counter.ts'
 import * as fc from '../../helper/fast-check.ts'
 
 const MODELS = ['claude-sonnet-4.6', 'claude-opus-5', 'gpt-5.6-sol', 'kimi-k3', 'auto']
-const { table } = familyOf('claude-sonnet-4.6')
+const family = familyOf('claude-sonnet-4.6')
+const { table } = family
 
 t.test('a text', async (t) => {
   t.test('is 0 tokens if it is empty, else at least 1', async (t) => {
@@ -38,7 +39,7 @@ t.test('a text', async (t) => {
   t.test('is the same in pieces as whole', async () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: 'binary', maxLength: 8 })), (pieces) => {
-        const [whole, divided] = [new TextCounter(table), new TextCounter(table)]
+        const [whole, divided] = [new TextCounter(family), new TextCounter(family)]
         whole.add(pieces.join(''))
         for (const piece of pieces) divided.add(piece)
         for (const kind of ['words', 'symbols', 'space', 'wide'] as const)
@@ -53,7 +54,7 @@ t.test('a text', async (t) => {
         fc.constantFrom(...MODELS),
         fc.array(fc.string({ unit: 'binary' })),
         (model, pieces) => {
-          const counter = new ModelCounter(model)
+          const counter = new TextCounter(familyOf(model))
           let before = 0
           for (const piece of pieces) {
             counter.add(piece)
@@ -74,7 +75,7 @@ t.test('a text', async (t) => {
   })
 
   t.test('can be taken back', async (t) => {
-    const counter = new ModelCounter('auto')
+    const counter = new TextCounter(familyOf('auto'))
     counter.add('one two')
     const { state } = counter
     const { tokens } = counter
@@ -82,12 +83,12 @@ t.test('a text', async (t) => {
     counter.restore(state)
     t.equal(counter.tokens, tokens)
     counter.add('three')
-    t.equal(counter.tokens, new ModelCounter('auto').tokens + tokensOf('one twothree'))
+    t.equal(counter.tokens, new TextCounter(familyOf('auto')).tokens + tokensOf('one twothree'))
   })
 })
 
 function tokensOf(text: string): number {
-  const counter = new ModelCounter('auto')
+  const counter = new TextCounter(familyOf('auto'))
   counter.add(text)
   return counter.tokens
 }
@@ -98,7 +99,7 @@ t.test('JSON has the tokens of the texts in it', async () => {
       const bytes = Buffer.from(JSON.stringify(text.replaceAll(/\p{Cc}/gu, '\n')))
       const counted = countJson(bytes, { from: 1, to: bytes.length - 1 }, table)
       // The quotation mark stands before the text.
-      const counter = new TextCounter(table).add('"')
+      const counter = new TextCounter(family).add('"')
       const { words, symbols, space, wide } = counter
       counter.add(text.replaceAll(/\p{Cc}/gu, '\n'))
       ok(Math.abs(counted.words - (counter.words - words)) < 1e-6)

@@ -1,5 +1,6 @@
 import { UsageMeter } from '../../../dialects/answer/usage.ts'
-import { ModelCounter } from '../../../kiro/tokens/answer-counter.ts'
+import { familyOf } from '../../../kiro/tokens/families.ts'
+import { TextCounter } from '../../../kiro/tokens/text-counter.ts'
 import { contextWindowOf, DEFAULT_CONTEXT_WINDOW } from '../../../kiro/models/models.ts'
 import { countRequest } from '../../../kiro/tokens/request-tokens.ts'
 import { type GaugeState, learnFrom, newGauge } from '../../../kiro/tokens/token-gauge.ts'
@@ -106,7 +107,7 @@ function compare(
   const meter = new UsageMeter({
     inputTokens: 0,
     contextWindow: contextWindowOf(modelId, { models, windows }) ?? DEFAULT_CONTEXT_WINDOW,
-    newCounter: () => new ModelCounter(modelId)
+    newCounter: () => new TextCounter(familyOf(modelId))
   })
   meter.addText(outcome.text)
   meter.setPercentage(outcome.percentage ?? 0)
