@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { type ChatCall, startChat } from '../helper/chat-client.ts'
@@ -331,6 +332,31 @@ t.test('guesses of a key are few, at each of two workers', async (t) => {
   t.ok(told >= 5 && told <= 10, `${told} are told to be wrong`)
   t.equal(statuses.filter((status) => status === 429).length, 40 - told)
   t.equal(await guess(KEY), 200, 'the right one is let in all the same')
+})
+
+/** A page that has asked for its events and reads none of them. */
+function watchDeaf(t: Test, { url }: GatewayProcess): void {
+  const { hostname, port } = new URL(url)
+  const socket = connect({ host: hostname, port: Number(port) })
+  socket.on('error', () => {}).pause()
+  socket.write(
+    `GET /dashboard/events HTTP/1.1\r\nHost: ${hostname}:${port}\r\nAuthorization: Bearer ${KEY}\r\n\r\n`
+  )
+  t.teardown(() => socket.destroy())
+}
+
+t.test('fifty pages that never read hold up neither requests nor a page that does', async (t) => {
+  const gateway = await setUp(t)
+  for (let n = 0; n < 50; n++) watchDeaf(t, gateway)
+  const page = await watchOn(t, gateway)
+  await page.until(({ now }) => now?.dashboards === 51)
+  for (let n = 0; n < 20; n++) await chat(gateway, 'hi').answer
+  await page.until(({ requests }) => requests.length === 20)
+  const before = page.events.length
+  await page.until(({ events }) => events.length >= before + 3)
+  t.equal(page.now?.dashboards, 51, 'they are still there')
+  t.equal(await gateway.stop(), 0, 'they hold up no shutdown either')
+  t.ok(page.events.includes('leaving'))
 })
 
 t.test('sixty pages work, and there are never too many', async (t) => {

@@ -158,6 +158,10 @@ for (const { name, width, hand: handOf } of WAYS) {
     await t.test('sees what the key has used', async (t) => {
       await ask('Say hello.')
       await t.rejects(ask('sim:improper'), { message: /^400/ })
+      // The history has a request within a second or so of its end.
+      const operator = PanelClient.withKey(gateway.url, KEY)
+      const historyOf = async () => (await operator.get('/admin/v1/requests?key=anna')).json
+      await until(async () => (await historyOf()).requests.length === 2)
       await hand.press(page.getByRole('link', { name: 'All keys' }))
       const row = page.getByRole('row', { name: /^anna/ })
       await row.getByText(/of 5 a week/).waitFor()
