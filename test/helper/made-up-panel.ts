@@ -60,10 +60,16 @@ function sumsOf(credits: number): Sums {
 export class MadeUpPanel {
   /** Changes that came, in order: `POST keys {"name":…}`. Bounded by the test. */
   readonly changes: string[] = []
-  /** Milliseconds until a change is answered, so that a test can press twice. */
-  delayMs = 0
+  /** Changes are answered once this has resolved, so that a test can press twice. */
+  mayAnswer: Promise<void> = Promise.resolve()
+  /** True once a person has confirmed the code of the sign-in to Kiro. */
+  isConfirmed = false
   /** As where no request was ever made. */
   isUnused = false
+  /** Devices that wait for a decision. Bounded by the test. */
+  readonly waiting: object[] = []
+  /** Devices that have signed in. Bounded by the test. */
+  readonly devices: object[] = []
   /** Bounded by the test. */
   readonly keys: MadeUpKey[]
   readonly #at: number
@@ -75,7 +81,6 @@ export class MadeUpPanel {
   #models: readonly string[] = MODELS
   #clients: readonly string[] = CLIENTS
   #flow: Record<string, unknown> | null = null
-  #looks = 0
 
   constructor(snapshot: () => Snapshot) {
     this.#snapshot = snapshot
@@ -88,6 +93,7 @@ export class MadeUpPanel {
   /** Puts a text wherever a client, a person or the upstream chooses one. */
   spoil(text: string): void {
     this.lengthen(text, text)
+    this.addDevices(text, text)
     this.#settings = [...SETTINGS, setting(text, text, 'file', text)]
     this.#audit.push({
       n: 1,
@@ -108,6 +114,25 @@ export class MadeUpPanel {
     this.#names = [name, ...NAMES.slice(1)]
     this.#models = [model, ...MODELS.slice(1)]
     this.#clients = [name, ...CLIENTS.slice(1)]
+  }
+
+  /** One device that waits, and one that has signed in with the first key. */
+  addDevices(client: string, host: string): void {
+    const device = { client, host, address: '192.0.2.17' }
+    const [asked, expires, since, used] = [-40_000, 260_000, -9 * DAY_MS, -60_000].map((ms) =>
+      this.#iso(ms)
+    )
+    this.waiting.push({ ...device, code: 'BCDF-GHJK', asked_at: asked, expires_at: expires })
+    const { id: key, name: key_name } = this.keys[0] ?? { id: '', name: '' }
+    const from = { key, key_name, approved_by: client, since, last_used_at: used }
+    this.devices.push({ ...device, ...from, id: 'd1' })
+  }
+
+  /** What an operator has done: a few lines of the audit log. */
+  operate(): void {
+    this.#note('key.change', 'ben', { credits: '300/month' }, { credits: '400/month' })
+    this.#note('settings.reload', '', { LOG_LEVEL: 'debug' }, { LOG_LEVEL: 'info' })
+    this.#note('worker.recycle', '1')
   }
 
   answer(method: string, url: URL, body: JsonObject): Answer {
@@ -165,7 +190,7 @@ export class MadeUpPanel {
       })
     }
     if (path === 'sign-in') return ok(this.#signIn())
-    if (path === 'devices') return ok({ pending: [], devices: [] })
+    if (path === 'devices') return ok({ pending: this.waiting, devices: this.devices })
     return refused(404, 'GW_ROUTE_UNKNOWN', `The route ${path} does not exist.`)
   }
 
@@ -215,6 +240,8 @@ export class MadeUpPanel {
       )
     }
     const key = this.#key(name, Number(limit?.[1] ?? 0), 0)
+    key.created_at = this.#iso(0)
+    key.max_streams = (body['max_streams'] as number | null | undefined) ?? null
     if (limit === null) key.credits = null
     this.keys.push(key)
     return this.#did('key.add', name, this.#issued(key), 201)
@@ -261,6 +288,16 @@ export class MadeUpPanel {
   }
 
   #did(action: string, subject: string, body: object, status = 200): Answer {
+    this.#note(action, subject)
+    return { status, body }
+  }
+
+  #note(
+    action: string,
+    subject: string,
+    before: object | null = null,
+    after: object | null = null
+  ): void {
     this.#audit.push({
       n: this.#audit.length + 1,
       at: this.#iso(0),
@@ -269,17 +306,16 @@ export class MadeUpPanel {
       from: '127.0.0.1',
       action,
       subject,
-      before: null,
-      after: null
+      before,
+      after
     })
-    return { status, body }
   }
 
   #startSignIn(body: JsonObject): Answer {
     if (body['provider'] === 'organisation' && !String(body['start_url']).startsWith('https://')) {
       return refused(400, 'GW_FIELD_INVALID', 'The start URL begins with https://.', 'start_url')
     }
-    this.#looks = 0
+    this.isConfirmed = false
     this.#flow = {
       id: 'f1',
       provider: body['provider'],
@@ -295,10 +331,8 @@ export class MadeUpPanel {
     return { status: 201, body: { flow: this.#flow } }
   }
 
-  /** Done at the third look. */
   #signIn(): object {
-    this.#looks += 1
-    if (this.#flow?.['state'] === 'waiting' && this.#looks > 3) {
+    if (this.#flow?.['state'] === 'waiting' && this.isConfirmed) {
       this.#flow = { ...this.#flow, state: 'done', sentence: 'Signed in to Kiro.' }
     }
     const { signIn } = this.#snapshot().account
@@ -340,7 +374,8 @@ export class MadeUpPanel {
         return { day: date.toISOString().slice(0, 10), split: name, ...sumsOf(credits) }
       })
     }).flat()
-    if (this.isUnused) {
+    const asked = this.keys.find(({ name }) => name === query.get('key'))
+    if (this.isUnused || asked?.last_30_days?.requests === 0) {
       return ok({ by, split: null, since, until, rows: [], total: sumsOf(0), truncated: false })
     }
     const rows =
@@ -437,7 +472,8 @@ export class MadeUpPanel {
   }
 
   #key(name: string, limit: number, used: number): MadeUpKey {
-    const left = Math.max(0, limit - used - 0.6)
+    const reserved = used === 0 ? 0 : 0.6
+    const left = Math.max(0, limit - used - reserved)
     return {
       id: NAMES.some((one) => one === name) ? `k_${name}` : `k_${NAMES.length}`,
       name,
@@ -447,7 +483,7 @@ export class MadeUpPanel {
         limit,
         period: 'month',
         used,
-        reserved: used === 0 ? 0 : 0.6,
+        reserved,
         left,
         resets_at: this.#iso(5 * DAY_MS),
         problem: null

@@ -3,7 +3,6 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { extname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { NowFigures, Snapshot } from '../../src/dashboard/feed.ts'
 import { judge } from '../../src/dashboard/verdict.ts'
 import { PACKAGE_FILES, packageFile } from '../../src/server/http/page-files.ts'
@@ -150,14 +149,15 @@ export class PageStand {
       csrf: isSignedIn ? String(this.csrf) : null,
       mayChange: this.whyNot === null,
       whyNot: this.whyNot,
-      ways: ['key']
+      ways: ['key'],
+      hasDevices: true
     }
   }
 
   async #admin(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = 'GET', headers } = request
     const given = await text(request)
-    if (method === 'POST') await delay(this.panel.delayMs)
+    if (method === 'POST') await this.panel.mayAnswer
     const isForged = method === 'POST' && headers['x-csrf-token'] !== String(this.csrf)
     const message = 'The page is older than the gateway. Press again.'
     const refusal = {

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util'
 import type { Page } from 'playwright-core'
 import type { EndedRequest } from '../../src/dashboard/feed.ts'
 import { Browser, findChromium, NO_CHROMIUM } from '../helper/chromium.ts'
-import { madeUpRequest, madeUpSnapshot } from '../helper/made-up-figures.ts'
+import { madeUpFleet, madeUpRequest, madeUpSnapshot } from '../helper/made-up-figures.ts'
 import { PageStand } from '../helper/page-stand.ts'
 
 /*
@@ -60,7 +60,11 @@ const SCENES: Readonly<Record<string, Scene>> = {
   'keys-add': { place: 'keys/add' },
   key: { place: 'keys/k_anna' },
   usage: { place: 'usage' },
-  gateway: { place: 'gateway' },
+  gateway: { place: 'gateway', prepare: ({ panel }) => panel.operate() },
+  fleet: { place: 'gateway', prepare: isOfFleet },
+  devices: { place: 'keys', prepare: ({ panel }) => panel.addDevices('claude-code', 'laptop') },
+  device: { place: 'keys/k_anna', prepare: ({ panel }) => panel.addDevices('codex', 'laptop') },
+  running: { place: 'requests', prepare: hasRunning },
   start: { place: 'start' },
   'sign-in': { place: '', prepare: asksForKey },
   first: { place: '', prepare: isNew },
@@ -126,6 +130,7 @@ async function take(picture: Picture, browser: Browser): Promise<void> {
   prepare?.(stand)
   const page = await browser.open()
   await page.context().clearCookies() // which have no ports
+  const ticking = setInterval(() => stand.tick(stand.snapshot.now), 1_000)
   try {
     await page.setViewportSize({ width, height })
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
@@ -135,11 +140,13 @@ async function take(picture: Picture, browser: Browser): Promise<void> {
     await page.getByText('Loading …').first().waitFor({ state: 'detached' })
     await act?.(page)
     await page.mouse.move(0, 0)
+    await page.locator('#live[data-state="late"]').waitFor({ state: 'detached' })
     const path = join(folder, `${name}.png`)
     await page.screenshot({ path, animations: 'disabled', fullPage: isWhole })
     const kilobytes = Math.ceil(statSync(path).size / 1000)
     process.stdout.write(`${relative(ROOT, path)} ${kilobytes} KB\n`)
   } finally {
+    clearInterval(ticking)
     await page.close()
     await stand.stop()
   }
@@ -201,12 +208,14 @@ function isNew(stand: PageStand): void {
   const { account, now, history } = snapshot
   const signIn = { ...account.signIn, state: 'simulator', method: null, expiresAt: null } as const
   const requests = { ...now.requests, inFlight: 0, streams: 0, total: 0, failed: 0 }
+  const members = now.connections.members.map((one) => ({ ...one, inUse: 0, idle: 0 }))
+  const connections = { ...now.connections, inUse: 0, idle: 0, members }
   stand.panel.isUnused = true
   stand.isOpen = true
   stand.snapshot = {
     ...snapshot,
     account: { ...account, isSimulated: true, quota: null, outlook: null, signIn, startedAt: AT },
-    now: { ...now, requests, errors: [], credits: { total: 0, perHour: 0 } },
+    now: { ...now, requests, connections, errors: [], credits: { total: 0, perHour: 0 } },
     keys: { list: [], more: 0 },
     requests: [],
     history: { at: history.at.slice(0, 0), columns: history.columns }
@@ -235,8 +244,40 @@ function fails(stand: PageStand, count: number): void {
     reason: 'The upstream refused the connection (ECONNREFUSED).',
     at: AT - 2_000
   } as const
-  const requests = { ...snapshot.now.requests, failing }
-  stand.snapshot = { ...snapshot, now: { ...snapshot.now, requests } }
+  const failed = Array.from({ length: count }, (_, index) => ({
+    ...failedRequest(),
+    n: 9_000 + index,
+    at: AT - 2_000 - 900 * index,
+    status: 502,
+    code: failing.code,
+    failure: { reason: failing.reason, detail: '', upstreamStatus: null, upstreamId: null }
+  })).toReversed()
+  stand.snapshot = {
+    ...snapshot,
+    requests: [...snapshot.requests, ...failed],
+    now: { ...snapshot.now, requests: { ...snapshot.now.requests, failing } }
+  }
+}
+
+/** One of three gateways, whose account has used up its month. */
+function isOfFleet(stand: PageStand): void {
+  const { snapshot } = stand
+  const { account, now } = snapshot
+  const message = 'Kiro says that the monthly limit is reached.'
+  const until = AT + 3 * 3_600_000
+  const problems = [{ code: 'GW_UPSTREAM_QUOTA', message, until, bar: 'monthly' }]
+  const fleet = madeUpFleet()
+  stand.snapshot = { ...snapshot, now: { ...now, fleet }, account: { ...account, problems } }
+}
+
+function hasRunning(stand: PageStand): void {
+  const { snapshot } = stand
+  const steps = ['answering', 'asking', 'waiting'] as const
+  const running = steps.map((step, index) => {
+    const { id, key, client, model, worker } = madeUpRequest(7_000 + index, AT)
+    return { id, key, client, model, worker, step, at: AT - 9_400 + 4_100 * index }
+  })
+  stand.snapshot = { ...snapshot, now: { ...snapshot.now, running } }
 }
 
 function hasLongNames(stand: PageStand): void {

@@ -107,6 +107,8 @@ export function kiroSignIn({ canEnd = true } = {}) {
   if (current.value === null && !current.isLoading && current.problem === '')
     void current.refresh().then(poll)
   const flow = current.value?.flow ?? null
+  // Nobody looked while the reader was at the sign-in page, in another tab, or the card was not there.
+  if (isUnderWay(flow)) void poll()
   return html`<div id="kiro-sign-in">
     ${loadState(current)}
     <p class="said" role="status">${said}</p>

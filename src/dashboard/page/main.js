@@ -154,7 +154,7 @@ function header(isSignedOut) {
         <span class="dot" aria-hidden="true"></span><span id="live-text">${ageText(age, isLate)}</span></p>`
       }
       <a class="quiet" href="docs">API</a>
-      <button type="button" class="quiet" id="theme" aria-label=${`Theme: ${currentTheme()}`} @click=${nextTheme}><span class="wordy">Theme: </span>${currentTheme()}</button>
+      <button type="button" class="quiet" id="theme" aria-label=${`Theme: ${currentTheme()}`} @click=${nextTheme}>Theme<span class="wordy">: ${currentTheme()}</span></button>
       ${session?.isKeyNeeded === true && session.isSignedIn && !isSignedOut ? html`<button type="button" class="quiet" id="sign-out" @click=${onSignOut}>Sign out</button>` : nothing}
     </div>
   </header>`

@@ -59,7 +59,7 @@ export const overview = {
       askedAt = performance.now()
       askedTotal = total
       void byDay.refresh()
-    }
+    } else byDay.retry()
     // Also without a request ever: the days of the books tell.
     const isNew =
       now.requests.total === 0 && live.rows.length === 0 && (byDay.value?.total.requests ?? 0) === 0
@@ -111,14 +111,15 @@ function creditCard(now, { quota, outlook, isSimulated, signIn }) {
     <div class="from-m-block">${
       days === null || days.total.credits === 0
         ? nothing
-        : html`<a class="plain" href="#/usage">${bars({
-            label: 'Credits by day',
-            columns: daysOf(days.since, days.until).map((day) => ({
-              day,
-              parts: [days.rows.find((row) => row.day === day)?.credits ?? 0]
-            })),
-            tell: credits
-          })}</a>`
+        : html`<div class="card-head"><h3>Credits by day</h3><a href="#/usage">All usage</a></div>
+        ${bars({
+          label: 'Credits by day',
+          columns: daysOf(days.since, days.until).map((day) => ({
+            day,
+            parts: [days.rows.find((row) => row.day === day)?.credits ?? 0]
+          })),
+          tell: credits
+        })}`
     }</div>
   </section>`
 }

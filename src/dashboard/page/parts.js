@@ -51,12 +51,22 @@ export function facts(pairs, className = '') {
 }
 
 /**
+ * Text whose lines break between its words alone: an option such as `--url` stays in one piece.
+ * @param {string} text
+ */
+function inWholeWords(text) {
+  return text
+    .split(/(\s+)/)
+    .map((piece) => (/^\s*$/.test(piece) ? piece : html`<span class="word">${piece}</span>`))
+}
+
+/**
  * Text to take along, with its button.
  * @param {string} text
  * @param {string} what for the button's label: `Copy the command`
  */
 export function copyable(text, what) {
-  return html`<div class="copyable"><pre tabindex="0"><code>${text}</code></pre>${copyButton(text, what)}</div>`
+  return html`<div class="copyable"><pre tabindex="0"><code>${inWholeWords(text)}</code></pre>${copyButton(text, what)}</div>`
 }
 
 /**
