@@ -99,8 +99,8 @@ export function updateSteps(installation: Installation, isUnpublished: boolean):
   return (isUnpublished ? unpublished : null) ?? steps
 }
 
-/** Text about a service, where one may run this program. */
-const RESTART = 'Then restart the gateway. If it is a service: kiro-gateway service restart'
+/** Last steps where a service may run this program. */
+const RESTART = ['Then restart the gateway. If it is a service:', 'kiro-gateway service restart']
 /** Packages that no registry has come from a clone. */
 const PACK = 'In a clone of the repository: git pull && npm ci && npm pack'
 
@@ -122,17 +122,17 @@ const Installations: Readonly<Record<Installation, Advice>> = {
   },
   global: {
     what: 'installed globally with npm',
-    steps: ['npm install --global kiro-gateway@latest', RESTART],
-    unpublished: [PACK, 'npm install --global ./kiro-gateway-VERSION.tgz', RESTART]
+    steps: ['npm install --global kiro-gateway@latest', ...RESTART],
+    unpublished: [PACK, 'npm install --global ./kiro-gateway-VERSION.tgz', ...RESTART]
   },
   project: {
     what: 'a dependency of this project',
-    steps: ['npm install kiro-gateway@latest', RESTART],
-    unpublished: [PACK, 'In this project: npm install ./kiro-gateway-VERSION.tgz', RESTART]
+    steps: ['npm install kiro-gateway@latest', ...RESTART],
+    unpublished: [PACK, 'In this project: npm install ./kiro-gateway-VERSION.tgz', ...RESTART]
   },
   clone: {
     what: 'a clone of the repository',
-    steps: ['git pull && npm ci', RESTART],
+    steps: ['git pull && npm ci', ...RESTART],
     unpublished: null
   },
   image: {
@@ -150,7 +150,7 @@ const Installations: Readonly<Record<Installation, Advice>> = {
   },
   copy: {
     what: 'a copy of the program without git or npm',
-    steps: ['Replace the folder by the new version.', RESTART],
+    steps: ['Replace the folder by the new version.', ...RESTART],
     unpublished: null
   }
 }

@@ -304,9 +304,9 @@ const SECRET_NAMES = new Set([
   'xamzsecuritytoken'
 ])
 
-/** Secrets inside text: after "Bearer", keys and tokens of the upstream and the SDKs, URL passwords. */
+/** Secrets inside text: after "Bearer" (but not `<key>`, as messages have it), keys and tokens of the upstream and the SDKs, URL passwords. */
 const SECRET_TEXT =
-  /(\bbearer\s+)[^\s"',;]+|\b(?:ksk_|kgw_|sk-|aoa|aor|eyJ)[\w~+/.=:-]{8,}|(?<=:\/\/)[^/\s@]+(?=@)/gi
+  /(\bbearer\s+)(?!<key>)[^\s"',;]+|\b(?:ksk_|kgw_|sk-|aoa|aor|eyJ)[\w~+/.=:-]{8,}|(?<=:\/\/)[^/\s@]+(?=@)/gi
 
 /** Removes secrets at any depth, cuts long text and lists, flattens errors. */
 function toLogFields(fields: object): Record<string, unknown> {

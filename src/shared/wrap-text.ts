@@ -16,6 +16,9 @@ const HEAD = /^ *(?:\S+(?: \S+)* {2,})?(?=\S)/
 const COPIED =
   /^(?:(?:npx|npm|node|kiro-gateway|docker|curl|git|sudo|runuser) |[/{["|#<]|[A-Z]\w*=)/
 
+/** Beginning of a message: the command as it was called, a colon and a sentence. */
+const SAID = /^(?:npx|node|kiro-gateway)(?: [^\s'"]+)*: \S/
+
 /** Beginning of a line of usage: it is read, not copied. */
 const USAGE = /^(?:Usage:| {6}) (?=(?:npx|node|kiro-gateway) )/
 const USAGE_INDENT = ' '.repeat(11)
@@ -30,8 +33,12 @@ function wrapLine(line: string, columns: number): readonly string[] {
   }
   const head = HEAD.exec(line)?.[0] ?? ''
   const rest = line.slice(head.length)
-  if (head.length > columns / 2 || COPIED.test(rest) || / {2,}\S/.test(rest)) return [line]
+  if (head.length > columns / 2 || isCopied(rest) || / {2,}\S/.test(rest)) return [line]
   return wrapWords(rest.split(' '), { head, indent: ' '.repeat(head.length), columns })
+}
+
+function isCopied(text: string): boolean {
+  return COPIED.test(text) && !SAID.test(text)
 }
 
 interface Hanging {

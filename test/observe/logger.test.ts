@@ -90,7 +90,9 @@ t.test('createLogger()', (t) => {
       logger.error({ err: new GatewayError('GW_INTERNAL', `detail ${secret}`) }, 'failed')
     }
     logger.info({ url: 'http://me:hunter2@proxy:80/' })
-    t.equal(lines.length, 16)
+    logger.info('Send it as "Authorization: Bearer <key>".')
+    t.equal(lines.length, 17)
+    t.match(lines[16], 'Bearer <key>', 'how to send one is no secret')
     for (const secret of [...secrets, 'hunter2']) t.notMatch(lines.join(''), secret)
     t.match(lines[0], 'sent [redacted] to x')
   })

@@ -50,7 +50,7 @@ export async function addKey(call: CommandCall, text: string): Promise<number> {
   const other = otherStateNote(statePlace(stateDir), `key add ${name}`)
   if (other !== null) call.terminal.note(other)
   if (!call.isJson && keys.length === 1 && !hasOperatorKey(call)) {
-    call.terminal.note(`From now on every request needs a key. For yourself: ${MAKE_OPERATOR_KEY}`)
+    call.terminal.note(`From now on every request needs a key, yours too. ${MAKE_OPERATOR_KEY}`)
     call.terminal.note(SET_UP_AGAIN)
   }
   return EXIT_OK

@@ -82,7 +82,9 @@ async function readBody(file: string): Promise<Buffer> {
     }
   } catch (cause) {
     if (cause instanceof UsageError) throw cause
-    throw new UsageError(`${file} cannot be read (${codeOf(cause)})`, { cause })
+    const code = codeOf(cause)
+    const why = code === 'ENOENT' ? 'does not exist' : `cannot be read (${code})`
+    throw new UsageError(`${file} ${why}`, { cause })
   }
   return Buffer.concat(chunks)
 }

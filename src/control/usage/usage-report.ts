@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { isMeant } from '../../keys/key-text.ts'
 import type { NamedKey } from '../../keys/key.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import { GatewayError, messageOf } from '../../shared/errors.ts'
 import { parseJsonObject } from '../../shared/json.ts'
 import type { UsageSums } from '../../ipc/usage-row.ts'
 import { BOOK_DAYS, DAY_MS, SUM_COLUMNS, toSums, USAGE_SCHEMA } from '../book/usage-sums.ts'
@@ -66,7 +66,7 @@ export async function readUsage(
       .all({ since: Math.floor(since), until, keys: key === null ? null : idsOf(db, key) })
     return rows.map((row) => ({ group: groupText(by, row['grp']), ...toSums(row) }))
   } catch (cause) {
-    throw unreadable(path, cause)
+    throw unreadable(`${path} cannot be read (${messageOf(cause)}).`, cause)
   } finally {
     db.close()
   }
@@ -163,6 +163,7 @@ interface OpenRecord {
 }
 
 async function openRecord(path: string): Promise<OpenRecord> {
+  if (!existsSync(path)) throw unreadable(`${path} does not exist yet.`)
   const { DatabaseSync } = await import('node:sqlite')
   try {
     const db = new DatabaseSync(path, { readOnly: true, timeout: BUSY_MS })
@@ -171,16 +172,15 @@ async function openRecord(path: string): Promise<OpenRecord> {
     db.close()
     throw new Error(version > USAGE_SCHEMA ? 'it is of a newer version' : 'it is still empty')
   } catch (cause) {
-    throw unreadable(path, cause)
+    throw unreadable(`${path} cannot be read (${messageOf(cause)}).`, cause)
   }
 }
 
 /** A writing gateway delays a reader only for a moment. */
 const BUSY_MS = 5_000
 
-function unreadable(path: string, cause: unknown): GatewayError {
-  const why = cause instanceof Error ? cause.message : String(cause)
-  const message = `${path} cannot be read (${why}). A gateway records usage there from its first request, unless USAGE_LOG is false.`
+function unreadable(why: string, cause?: unknown): GatewayError {
+  const message = `${why} A gateway records usage there from its first request, unless USAGE_LOG is false.`
   return new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
 }
 

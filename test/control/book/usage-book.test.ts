@@ -806,7 +806,7 @@ function damage(path: string, harm: 'no database' | 'cut short' | 'another numbe
 t.test('readUsage()', async (t) => {
   const { recorder, path, written } = rig(t)
   await t.rejects(readUsage(path, { by: 'key', since: 0, key: null }), {
-    message: /cannot be read.*USAGE_LOG/
+    message: /usage\.db does not exist yet\. .*USAGE_LOG/
   })
   recorder.record([
     ...many(2),
