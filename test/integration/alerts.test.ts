@@ -1,8 +1,8 @@
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
-import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { allHeard } from '../helper/all-heard.ts'
 import { AlertReceiver, UNSENT } from '../helper/alert-receiver.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { runCommandHere } from '../helper/command-here.ts'
@@ -14,6 +14,8 @@ import { CountingUpstream } from '../helper/counting-upstream.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 
+const OPERATOR = 'operators-own-key'
+
 t.test(
   'a receiver of alerts hears of a limit, and one that is silent holds up no request',
   async (t) => {
@@ -23,6 +25,7 @@ t.test(
       upstreamUrl: url,
       env: {
         STATE_DIR: 'state',
+        PROXY_API_KEY: OPERATOR,
         HTTP_MAX_CONNECTIONS: '2',
         ALERT_WEBHOOK_URL: `${receiver.url}of-mine`
       }
@@ -31,7 +34,7 @@ t.test(
     await gateway.ready()
     const cwd = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
     const made = await runCommandHere(['key', 'add', 'anna', '--credits=2/total'], cwd)
-    await known(gateway, made.stdout.trim())
+    await known(gateway)
     const ask = () =>
       startChat(gateway.url, 'hi', { headers: { 'x-api-key': made.stdout.trim() } }).answer
     const statuses = [(await ask()).status, (await ask()).status]
@@ -52,14 +55,14 @@ t.test('a receiver of alerts hears of a limit that is lowered to what was used',
   const receiver = await AlertReceiver.start(t, (response) => void response.writeHead(204).end())
   const gateway = new GatewayProcess({
     upstreamUrl: await startUpstream(t),
-    env: { STATE_DIR: 'state', ALERT_WEBHOOK_URL: receiver.url }
+    env: { STATE_DIR: 'state', PROXY_API_KEY: OPERATOR, ALERT_WEBHOOK_URL: receiver.url }
   })
   t.teardown(() => gateway.destroy())
   await gateway.ready()
   const cwd = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
   const made = await runCommandHere(['key', 'add', 'anna', '--credits=10/total'], cwd)
   const headers = { 'x-api-key': made.stdout.trim() }
-  await known(gateway, headers['x-api-key'])
+  await known(gateway)
   t.equal((await startChat(gateway.url, 'hi', { headers }).answer).status, 200)
   await runCommandHere(['key', 'set', 'anna', '--credits=2.5/total'], cwd)
   await receiver.count(1)
@@ -78,12 +81,10 @@ async function startUpstream(t: Test): Promise<string> {
   return upstream.url.origin
 }
 
-/** Resolves when the worker knows a key: it hears of it after the primary. */
-async function known(gateway: GatewayProcess, key: string): Promise<void> {
-  await gateway.logged((line) => line['msg'] === 'named keys reloaded') // until then anybody is served
-  const status = async () =>
-    (await fetch(`${gateway.url}/v1/models`, { headers: { 'x-api-key': key } })).status
-  while ((await status()) === 401) await delay(5)
+/** Resolves when all workers know the key: they hear of it after the primary. */
+async function known(gateway: GatewayProcess): Promise<void> {
+  await gateway.logged((line) => line['msg'] === 'named keys reloaded')
+  await allHeard(gateway, OPERATOR)
 }
 
 const SECRET = 'between-us'
@@ -141,7 +142,7 @@ async function checkReceiver(
     upstreamUrl: url,
     env: {
       STATE_DIR: 'state',
-      PROXY_API_KEY: 'operators-own-key',
+      PROXY_API_KEY: OPERATOR,
       HTTP_MAX_CONNECTIONS: '1',
       ALERT_WEBHOOK_URL: `${receiverUrl}of-mine`,
       ALERT_WEBHOOK_SECRET: SECRET
@@ -151,13 +152,13 @@ async function checkReceiver(
   await gateway.ready()
   const cwd = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
   const made = await runCommandHere(['key', 'add', 'anna', '--credits=2/total'], cwd)
-  await known(gateway, made.stdout.trim())
+  await known(gateway)
   const ask = (key: string) =>
     startChat(gateway.url, 'hi', { headers: { 'x-api-key': key } }).answer
   t.equal((await ask(made.stdout.trim())).status, 200)
   t.equal((await ask(made.stdout.trim())).status, 429)
   await told()
-  for (let n = 0; n < 10; n++) t.equal((await ask('operators-own-key')).status, 200)
+  for (let n = 0; n < 10; n++) t.equal((await ask(OPERATOR)).status, 200)
   const changes = gateway.lines.filter(({ msg }) => msg === 'worker changed state')
   const states = changes.map(({ state }) => state)
   t.same(states, ['starting', 'ready'], 'the worker has served all the while')

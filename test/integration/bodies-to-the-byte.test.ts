@@ -136,6 +136,7 @@ class Rig {
       env: {
         WORKERS: '1',
         MEMORY_LIMIT: `${MEMORY}M`,
+        TRANSFORM_TIMEOUT: '60', // CPU time, which a busy machine makes longer
         PROXY_API_KEY: OPERATOR,
         STATE_DIR: stateDir,
         DEBUG_MODE: 'all',

@@ -6,7 +6,7 @@ import { startGateway } from '../helper/gateway-process.ts'
 import { isNightly } from '../helper/nightly.ts'
 import { quadraticBodies } from '../helper/quadratic-bodies.ts'
 
-t.setTimeout(120_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const CROWD = 300
 /** A conversion of some 15 ms that needs no thread. */

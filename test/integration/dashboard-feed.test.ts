@@ -1,6 +1,7 @@
 import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { allHeard } from '../helper/all-heard.ts'
 import { type ChatCall, startChat } from '../helper/chat-client.ts'
 import { DashboardReader } from '../helper/dashboard-reader.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
@@ -309,12 +310,15 @@ t.test('a session ends with its key, and the dashboard with its setting', async 
   await again.until(({ events }) => events.at(-1) === 'leaving')
   const statusOf = async (path: string) =>
     (await fetch(`${url}${path}`, { headers: { cookie } })).status
+  await allHeard(gateway, 'another-key-of-the-operator')
   t.equal(await statusOf('/dashboard/events'), 401)
   t.equal(await statusOf('/'), 200)
   await gateway.reload({ PROXY_API_KEY: KEY, DASHBOARD: 'off' })
+  await allHeard(gateway, KEY)
   t.equal(await statusOf('/'), 404)
   t.equal(await statusOf('/dashboard/session'), 404)
   await gateway.reload({ PROXY_API_KEY: KEY })
+  await allHeard(gateway, KEY)
   const back = watch(t, gateway, { cookie })
   await back.until(({ now }) => now !== null)
   t.pass('on again, and the same key opens it')

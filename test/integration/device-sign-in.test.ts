@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { allHeard } from '../helper/all-heard.ts'
 import { DEVICE_GRANT, DeviceClient, statusWith, tokensOf } from '../helper/device-client.ts'
 import { until } from '../helper/fleet-team.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
@@ -406,6 +407,7 @@ t.test('a gateway without keys: a click, no key, and an end when keys are set', 
     'pages of other sites are refused'
   )
   await gateway.reload({ PROXY_API_KEY: OPERATOR })
+  await allHeard(gateway, OPERATOR)
   t.equal(await statusWith(gateway.url, access), 401)
   t.match(await device.refresh(refresh), { status: 401, json: { error: 'invalid_grant' } })
 })

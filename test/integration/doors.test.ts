@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { startGateway } from '../helper/gateway-process.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(600_000)
 
 const KEY = 'a-key-of-some-length'
 /** Of both workers together. */

@@ -46,7 +46,7 @@ for (const killed of ['worker', 'gateway'] as const) {
     const headers = { 'x-api-key': text }
     let gateway = await start()
     for (let n = 0; n < 5; n++) await startChat(gateway.url, 'hello', { headers }).answer
-    await delay(3_000) // what the key does not need is given back within 2 s, later on a busy machine
+    await delay(8_000) // what the key does not need is given back within 2 s, later on a busy machine
     const [worker] = gateway.workerPids()
     if (worker === undefined) throw new Error('there is no worker')
     const from = gateway.lines.length

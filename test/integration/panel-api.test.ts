@@ -3,6 +3,7 @@ import { type IncomingMessage, request } from 'node:http'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { allHeard } from '../helper/all-heard.ts'
 import { CountingProxy } from '../helper/counting-proxy.ts'
 import { FakeSignInServices } from '../helper/fake-sign-in-services.ts'
 import { startGateway } from '../helper/gateway-process.ts'
@@ -28,7 +29,7 @@ const send = (client: PanelClient, content: string, id: string) =>
 
 /** Fails soon, as what is awaited takes moments. */
 const inTime = async (isSo: () => Promise<boolean>, about: string): Promise<void> => {
-  const deadline = performance.now() + 10_000
+  const deadline = performance.now() + 60_000
   await until(async () => {
     if (performance.now() > deadline) throw new Error(`not in time: ${about}`)
     return isSo()
@@ -527,6 +528,9 @@ t.test('settings, reload, limits and workers', async (t) => {
       messages: [{ role: 'user', content }]
     })
   t.equal((await chat('sim:quota')).status, 429)
+  const bars = async () => (await program.get('/metrics')).text
+  await until(async () => (await bars()).includes('account_bars{bar="monthly"} 1'))
+  await allHeard(gateway, OPERATOR)
   t.equal((await chat('Hello')).status, 429, 'it is remembered')
   const { verdict } = (await program.get(STATE)).json
   t.match(verdict, {

@@ -33,9 +33,9 @@ const addedOf = async (program: PanelClient): Promise<readonly string[]> => {
     .map(({ subject }: { subject: string }) => subject)
 }
 
-/** Fails after half a minute instead of the whole file's time. */
+/** Fails after two minutes instead of the whole file's time. */
 async function soon(isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 30_000
+  const deadline = performance.now() + 120_000
   await until(async () => {
     if (performance.now() > deadline) throw new Error('not in time')
     return isSo().catch(() => false)
