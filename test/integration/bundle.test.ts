@@ -9,7 +9,7 @@ import { askForPage, WHOLE_PAGE } from '../helper/page-parts.ts'
 import { bundledProgram } from '../helper/program.ts'
 import { smallPdf } from '../helper/small-pdf.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const run = promisify(execFile)
 const ROOT = join(import.meta.dirname, '../..')

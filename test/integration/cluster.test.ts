@@ -7,7 +7,7 @@ import { Simulator } from '../strict-simulator/simulator.ts'
 import { type ChatCall, isComplete, startChat } from '../helper/chat-client.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 interface Cluster {
   readonly gateway: GatewayProcess

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { startGateway } from '../helper/gateway-process.ts'
 import { Simulator } from '../strict-simulator/simulator.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const ENTRY = fileURLToPath(new URL('../../src/start.js', import.meta.url))
 const BOOK_THREAD = fileURLToPath(new URL('../../workers/usage-book.ts', import.meta.url))

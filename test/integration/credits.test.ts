@@ -1,7 +1,7 @@
 import t from 'tap'
 import { creditsOfSessions } from '../helper/session-credits.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 t.test(
   'a session of 20 requests costs a fraction while its requests keep their bytes in front',

@@ -9,7 +9,7 @@ import { ownTimeOf } from '../helper/in-time.ts'
 
 /* The dashboard as an operator sees it: a real gateway, a real browser, and what happens to both in a day. */
 
-t.setTimeout(540_000) // a browser and processes, on a machine that may be very busy
+t.setTimeout(600_000) // a browser and processes, on a machine that may be very busy
 
 const KEY = 'the-key-of-the-operator'
 const headers = { authorization: `Bearer ${KEY}` }

@@ -17,7 +17,7 @@ import { PageStand } from '../helper/page-stand.ts'
  * dashboard-in-browser.test.ts.
  */
 
-t.setTimeout(540_000) // a browser and processes, on a machine that may be very busy
+t.setTimeout(600_000) // a browser and processes, on a machine that may be very busy
 t.jobs = 1
 
 const executable = findChromium()

@@ -7,7 +7,7 @@ import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { endFrame, textFrame } from '../helper/upstream-frames.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 t.test('a dead worker’s connections count until the upstream has let go of them', async (t) => {
   const held: ServerResponse[] = []

@@ -4,7 +4,7 @@ import { Browser, findBarriers, findChromium, NO_CHROMIUM } from '../helper/chro
 import { startGateway } from '../helper/gateway-process.ts'
 import { isNightly } from '../helper/nightly.ts'
 
-t.setTimeout(300_000) // a browser, on a machine that may be busy
+t.setTimeout(600_000) // a browser, on a machine that may be busy
 
 const executable = findChromium()
 /** Run in the page. */

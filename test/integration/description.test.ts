@@ -9,7 +9,7 @@ import { startGateway } from '../helper/gateway-process.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
 import { readSse } from '../helper/sse-messages.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const OPERATOR = 'the-key-of-the-operator'
 const ANTHROPIC = { 'anthropic-version': '2023-06-01' }

@@ -10,7 +10,7 @@ import { PanelClient } from '../helper/panel-client.ts'
 
 /* The sign-in of devices over real sockets, to the letter of RFC 8628, 8414 and 7009. */
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const OPERATOR = 'the-key-of-the-operator'
 

@@ -12,7 +12,7 @@ import { PanelClient } from '../helper/panel-client.ts'
  * in the panel. Everything is found by its label or by what it says.
  */
 
-t.setTimeout(540_000) // browsers and processes, on a machine that may be very busy
+t.setTimeout(600_000) // browsers and processes, on a machine that may be very busy
 t.jobs = 1
 
 const KEY = 'the-key-of-the-operator'

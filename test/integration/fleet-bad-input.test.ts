@@ -14,7 +14,7 @@ import { endFrame, textFrame } from '../helper/upstream-frames.ts'
 
 /* What operators, strangers and clocks do to a fleet: one sentence each, and exit code 78 where waiting would not help. */
 
-t.setTimeout(540_000) // real processes, on a machine that may be very busy
+t.setTimeout(600_000) // real processes, on a machine that may be very busy
 t.jobs = 2 // most of them wait, each with gateways of its own
 
 const skip = whyNoEngine()

@@ -3,7 +3,7 @@ import { runKiroGateway } from '../helper/cli-process.ts'
 import { whyNoEngine } from '../helper/engine-process.ts'
 import { FleetTeam, isReady, problemsOf, until } from '../helper/fleet-team.ts'
 
-t.setTimeout(240_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 t.test('kiro-gateway fleet', { skip: whyNoEngine() }, async (t) => {
   // Once the lease has run out, nobody is waited for any more.

@@ -7,7 +7,7 @@ import { PanelClient } from '../helper/panel-client.ts'
 
 /* The sign-in of devices at a fleet of two gateways with a real Valkey: any of them serves each step. */
 
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 
 const skip = whyNoEngine()
 const OPERATOR = 'key-of-the-operator'

@@ -8,7 +8,7 @@ import { whyNoEngine } from '../helper/engine-process.ts'
 import { FleetTeam, until } from '../helper/fleet-team.ts'
 import type { GatewayProcess } from '../helper/gateway-process.ts'
 
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 
 const skip = whyNoEngine()
 const KEYS = 'first-key-of-the-operator,second-key-of-the-operator'

@@ -5,7 +5,7 @@ import { whyNoEngine } from '../helper/engine-process.ts'
 import { FleetTeam, isReady, problemsOf, until } from '../helper/fleet-team.ts'
 import type { GatewayProcess, LogLine } from '../helper/gateway-process.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be very busy
+t.setTimeout(600_000) // real processes, on a machine that may be very busy
 
 const skip = whyNoEngine()
 const NAMES = ['a', 'b'] as const

@@ -3,7 +3,7 @@ import t from 'tap'
 import { whyNoEngine } from '../helper/engine-process.ts'
 import { FleetTeam, until } from '../helper/fleet-team.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(600_000)
 
 const skip = whyNoEngine()
 const KEYS = 'first-key-of-the-operator,second-key-of-the-operator'

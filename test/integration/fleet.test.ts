@@ -3,7 +3,7 @@ import { startChat } from '../helper/chat-client.ts'
 import { whyNoEngine } from '../helper/engine-process.ts'
 import { FleetTeam, isMessage, problemsOf, until } from '../helper/fleet-team.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const skip = whyNoEngine()
 /** Of 60: what the other two keep, and the lane that streams never get. */

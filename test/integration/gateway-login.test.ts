@@ -16,7 +16,7 @@ import { serverUrl } from '../helper/server-url.ts'
 
 /* One machine signs in at the gateway of another by a code, and its clients get their tokens by a command. */
 
-t.setTimeout(540_000) // processes, on a machine that may be very busy
+t.setTimeout(600_000) // processes, on a machine that may be very busy
 
 const OPERATOR = 'operator-key-of-the-panel'
 const TOKEN = /^kgt_\S+\n$/

@@ -8,7 +8,7 @@ import { namedKey } from '../helper/named-key.ts'
 import { stateFolder } from '../helper/state-folder.ts'
 import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const COST = 0.01
 /** The last answers reserved as much as they cost: what is held for the next ones is of that size. */

@@ -7,7 +7,7 @@ import { next, say } from '../helper/simulated-words.ts'
 
 // What is insisted on, in every API: test/requirements/13-forced-answers.ts. What a round is worth: test/dialects/answer/round-verdict.test.ts.
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const KEY = 'test-key'
 const simulator = new Simulator({ gapMs: 1 })

@@ -6,7 +6,7 @@ import { PanelClient } from '../helper/panel-client.ts'
 
 /* `kiro-gateway key` beside a running gateway has that gateway make the change; else it writes the files. */
 
-t.setTimeout(540_000) // processes, on a machine that may be very busy
+t.setTimeout(600_000) // processes, on a machine that may be very busy
 
 const OPERATOR = 'operator-key-of-the-panel'
 

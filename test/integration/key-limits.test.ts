@@ -14,7 +14,7 @@ import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
 
 // What workers and gateways held when they were killed, and restarts: test/integration/credits-chaos.test.ts.
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 function metering(usage: unknown): Buffer {
   return eventFrame('meteringEvent', { unit: 'credit', usage })

@@ -6,7 +6,7 @@ import t from 'tap'
 import { encodeFrame } from '../../src/frames/frame-encoder.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const MEBIBYTE = 2 ** 20
 const answer = encodeFrame(

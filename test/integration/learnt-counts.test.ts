@@ -7,7 +7,7 @@ import { startGateway } from '../helper/gateway-process.ts'
 import { seededRandom } from '../helper/seeded-random.ts'
 import { Simulator } from '../strict-simulator/simulator.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const KEY = 'test-key'
 const MODEL = 'claude-haiku-5.5'

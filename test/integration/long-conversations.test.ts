@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { startGateway } from '../helper/gateway-process.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 /** Heavier than the upstream takes: each of these characters weighs 8. */
 const WIDE = '请把解析器改成保留剩余的部分。'.repeat(800)

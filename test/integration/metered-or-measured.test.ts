@@ -13,7 +13,7 @@ import { startSimulator } from '../helper/run-simulator.ts'
 import { stateFolder } from '../helper/state-folder.ts'
 import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 t.jobs = 2 // most of them wait, each with gateways of its own
 
 const MODEL = 'claude-sonnet-4.6'

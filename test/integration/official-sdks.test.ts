@@ -7,7 +7,7 @@ import { startGateway } from '../helper/gateway-process.ts'
 
 // What the SDKs make of an answer is tested in test/dialects/official-clients.test.ts, and what is on the wire in test/requirements/.
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const KEY = 'test-key'
 const model = 'claude-haiku-4.5'

@@ -7,7 +7,7 @@ import { ofPage, PanelClient } from '../helper/panel-client.ts'
 
 /* Operators sign in to the panel at a real OpenID Connect provider. */
 
-t.setTimeout(540_000) // processes, on a machine that may be very busy
+t.setTimeout(600_000) // processes, on a machine that may be very busy
 t.jobs = 1
 
 const OPERATOR = 'operator-key-of-the-panel'

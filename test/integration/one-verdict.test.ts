@@ -12,7 +12,7 @@ import { PanelClient, type PanelReply } from '../helper/panel-client.ts'
 
 /* One judgement: the same cases seen at the panel, at `/readyz`, by `doctor` and by alerts. */
 
-t.setTimeout(540_000) // processes, on a machine that may be very busy
+t.setTimeout(600_000) // processes, on a machine that may be very busy
 
 const OPERATOR = 'operator-key-of-the-panel'
 const FAILING = 'requests-failing'

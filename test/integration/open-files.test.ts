@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { alivePeers } from '../chaos/kernel-view.ts'
 import { type GatewayOptions, startGateway } from '../helper/gateway-process.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(600_000)
 
 const KEY = 'a-key-of-some-length'
 /** Leaves 28 connections of clients to each worker. */

@@ -7,7 +7,7 @@ import { parseMetrics } from '../chaos/metrics-text.ts'
 import { isComplete, startChat } from '../helper/chat-client.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 function writeEnv(gateway: GatewayProcess, text: string): void {
   writeFileSync(join(readlinkSync(`/proc/${gateway.child.pid}/cwd`), '.env'), text)

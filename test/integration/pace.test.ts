@@ -6,7 +6,7 @@ import { ArrivalUpstream, mostWithin } from '../helper/arrivals.ts'
 import { isComplete, startChat } from '../helper/chat-client.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const KEYS = { a: 'the-first-key-0123', b: 'the-other-key-0123' } as const
 

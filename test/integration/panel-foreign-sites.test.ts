@@ -11,7 +11,7 @@ import { PanelClient } from '../helper/panel-client.ts'
  * the browser sends the cookie, and another host.
  */
 
-t.setTimeout(540_000) // browsers and processes, on a machine that may be very busy
+t.setTimeout(600_000) // browsers and processes, on a machine that may be very busy
 t.jobs = 1
 
 const OPERATOR = 'operator-key-of-the-panel'

@@ -14,7 +14,7 @@ import { type Hand, keyboardOf, POINTER } from '../helper/hand.ts'
  * by what it says. Once at a desk, once on a phone, and once with the keyboard alone.
  */
 
-t.setTimeout(540_000) // browsers and processes, on a machine that may be very busy
+t.setTimeout(600_000) // browsers and processes, on a machine that may be very busy
 t.jobs = 1
 
 const KEY = 'the-key-of-the-operator'

@@ -10,7 +10,7 @@ import { PanelClient, type PanelReply } from '../helper/panel-client.ts'
 
 /* Changes of the panel while processes are killed, and while `usage.db` cannot be used. */
 
-t.setTimeout(540_000) // processes, on a machine that may be very busy
+t.setTimeout(600_000) // processes, on a machine that may be very busy
 t.jobs = 1
 
 const OPERATOR = 'operator-key-of-the-panel'

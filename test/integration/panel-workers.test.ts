@@ -4,7 +4,7 @@ import { PanelClient } from '../helper/panel-client.ts'
 
 /* A change is answered when all workers go by it, and says which one does not answer. */
 
-t.setTimeout(300_000) // processes, on a machine that may be very busy
+t.setTimeout(600_000) // processes, on a machine that may be very busy
 
 const OPERATOR = 'operator-key-of-the-panel'
 const KEYS = '/admin/v1/keys'

@@ -5,7 +5,7 @@ import { parseMetrics } from '../chaos/metrics-text.ts'
 import { isComplete, startChat } from '../helper/chat-client.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 /** The settings stand in `.env`, so that a reload can change them. */
 async function setUp(t: Test, envFile: Record<string, string>) {

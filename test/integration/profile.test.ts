@@ -6,7 +6,7 @@ import { Simulator } from '../strict-simulator/simulator.ts'
 import { isComplete, startChat } from '../helper/chat-client.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 t.test('an organisation’s sign-in without a profile gets one from the upstream', async (t) => {
   const simulator = new Simulator({ gapMs: 1 })

@@ -12,7 +12,7 @@ import { startGateway } from '../helper/gateway-process.ts'
 import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
 import { serverUrl } from '../helper/server-url.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const BUDGET = 6
 const STREAMS = 300

@@ -3,7 +3,7 @@ import { isComplete, startChat } from '../helper/chat-client.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { Simulator } from '../strict-simulator/simulator.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 t.test('workers of a gateway that has started rehearse, and nothing counts it', async (t) => {
   const simulator = new Simulator()

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { startGateway } from '../helper/gateway-process.ts'
 import { OneFormUpstream } from '../helper/one-form-upstream.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const messages = [{ role: 'user', content: 'hi' }]
 const model = 'claude-haiku-4.5'

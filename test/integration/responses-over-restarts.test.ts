@@ -5,7 +5,7 @@ import t from 'tap'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(600_000)
 
 const KEY = 'the-key-of-the-operator'
 const model = 'claude-haiku-4.5'

@@ -6,7 +6,7 @@ import { Simulator } from '../strict-simulator/simulator.ts'
 import { type ChatAnswer, isComplete, startChat } from '../helper/chat-client.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 
-t.setTimeout(240_000) // real processes, on a machine that may be busy
+t.setTimeout(900_000) // real processes, on a machine that may be busy
 
 async function setUp(t: Test, env: Record<string, string> = {}) {
   const simulator = new Simulator()

@@ -8,7 +8,7 @@ import { FakeAuthServer } from '../helper/fake-auth-server.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { endFrame, textFrame } from '../helper/upstream-frames.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const SECRETS = {
   accessToken: 'secret-access-token-1',

@@ -7,7 +7,7 @@ import t from 'tap'
 import { Simulator } from '../strict-simulator/simulator.ts'
 import { GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const simulator = new Simulator()
 const { url } = await simulator.start()

@@ -3,7 +3,7 @@ import { Simulator } from '../strict-simulator/simulator.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 // kiro-protocol §9.10: signed reasoning goes back, and stays out once it was refused.
 

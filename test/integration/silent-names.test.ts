@@ -10,7 +10,7 @@ import { inTime } from '../helper/in-time.ts'
 import { NameServer } from '../helper/name-server.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(900_000) // real processes, on a machine that may be busy
 
 /** A pending `getaddrinfo` took 4 to 10 s. The processes themselves end within 0.3 s where the machine is idle. */
 const STOP_MS = 3000

@@ -7,7 +7,7 @@ import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 /** Together more than the kernel takes for a client that reads nothing; each is shown to the client with its search. */
 const QUERIES = 24

@@ -9,7 +9,7 @@ import { namedKey } from '../helper/named-key.ts'
 import { stateFolder } from '../helper/state-folder.ts'
 import { endFrame, textFrame } from '../helper/upstream-frames.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 /** More than fit into the memory for requests in 512 MB. */
 const CLIENTS = 40

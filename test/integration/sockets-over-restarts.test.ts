@@ -7,7 +7,7 @@ import { FrameClient, responseIdOf } from '../helper/frame-client.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { endFrame, textFrame } from '../helper/upstream-frames.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 /** Two workers with a client each; their answers end when `end()` is called. */
 async function setUp(t: Test) {

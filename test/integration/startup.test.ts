@@ -5,7 +5,7 @@ import { Simulator } from '../strict-simulator/simulator.ts'
 import { isComplete, startChat } from '../helper/chat-client.ts'
 import { GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 t.test('the gateway without any settings', async (t) => {
   const gateway = await startGateway()

@@ -15,7 +15,7 @@ import { startChat } from '../helper/chat-client.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { namedKey } from '../helper/named-key.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 /** Folders and files of STATE_DIR that the gateway of this test would write into. */
 const FOLDERS = ['responses', 'credentials']

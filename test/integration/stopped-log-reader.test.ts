@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(900_000) // real processes, on a machine that may be busy
 
 /** More than a pipe and all processes together keep the lines of. */
 const REQUESTS = 1600

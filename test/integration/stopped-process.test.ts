@@ -4,7 +4,7 @@ import { Simulator } from '../strict-simulator/simulator.ts'
 import { type ChatCall, isComplete, startChat } from '../helper/chat-client.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 
-t.setTimeout(180_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 t.jobs = 3 // they wait for silence to become too long, which takes no CPU; more starts at once would
 
 /** Longer than a busy machine keeps a process waiting that runs. */

@@ -12,7 +12,7 @@ import { seededRandom } from '../helper/seeded-random.ts'
 import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
 import { endFrame, textFrame } from '../helper/upstream-frames.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 /** Even if all of them were on one worker at one time and on the other at another, 24 connections would do. */
 const CLIENTS = 12

@@ -9,7 +9,7 @@ import { OtlpReceiver, type ReceivedSpan } from '../helper/otlp-receiver.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
 import { serverUrl } from '../helper/server-url.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(900_000) // real processes, on a machine that may be busy
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736'
 const UNWANTED_TRACE = '0af7651916cd43dd8448eb211c80319c'

@@ -9,7 +9,7 @@ import { startChat } from '../helper/chat-client.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { textFrame } from '../helper/upstream-frames.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const text = textFrame('hi')
 

@@ -6,7 +6,7 @@ import { Simulator } from '../strict-simulator/simulator.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { next, say, searchFor } from '../helper/simulated-words.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const KEY = 'test-key'
 const simulator = new Simulator({ gapMs: 1 })

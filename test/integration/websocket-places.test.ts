@@ -2,7 +2,7 @@ import t from 'tap'
 import { FrameClient } from '../helper/frame-client.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(600_000)
 
 const KEY = 'a-key-of-some-length'
 const PLACES = 3
