@@ -19,6 +19,8 @@ const NAMES = ['a', 'b', 'c'] as const
 const KILLED_AT: readonly Point[] = isNightly
   ? POINTS
   : ['the token is presented', 'the overlay is stored']
+/** A machine that takes so long to start a gateway again leaves the others in doubt, whatever the gateway has stored. */
+const LATE_MS = 5_000
 const isIntent = (said: string): boolean => said.includes('"phase":"presenting"')
 const isStore = (said: string): boolean => said.includes('"phase":"idle"')
 
@@ -165,16 +167,20 @@ t.test('one sign-in of three gateways', { skip }, async (t) => {
       const { victim } = whole
       const isSpent = tokens.valid !== before
       const isStored = NAMES.some((name) => whole.keptBy(name).includes(tokens.valid))
+      const killedAt = performance.now()
       await whole.startAgain(victim)
+      const isLate = performance.now() - killedAt > LATE_MS
       const tookMs = await until(() => tokens.valid !== before && whole.allUse())
       const isInDoubt = isSpent && !isStored && point !== 'Valkey has stored it'
       const times = tokens.presented.get(before) ?? 0
       t.comment(
         `${victim}; spent ${isSpent}, stored ${isStored}: presented ${times} times, ${tokens.revocations - revocations} revoked, ${Math.round(tookMs)} ms`
       )
-      t.equal(tokens.revocations - revocations, isInDoubt ? 1 : 0)
-      t.equal(times, isInDoubt ? 2 : 1)
-      if (!isInDoubt) return
+      const isRevoked = tokens.revocations > revocations
+      if (!isLate || isInDoubt) t.equal(isRevoked, isInDoubt)
+      t.equal(tokens.revocations - revocations, isRevoked ? 1 : 0)
+      t.equal(times, isRevoked ? 2 : 1)
+      if (!isRevoked) return
       await until(() => whole.gateways.some(({ lines }) => lines.some(asksForSignIn)))
       const [first = 'a'] = NAMES.filter((name) => name !== victim)
       writeFileSync(whole.credsOf(first), JSON.stringify(tokens.signIn()))
