@@ -1,6 +1,6 @@
 import { reasoningOf } from '../../kiro/conversation/signed-reasoning.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
-import { UpstreamLimits, weighJson } from '../../kiro/rules/rules.ts'
+import { UpstreamLimits, weighBytes } from '../../kiro/rules/rules.ts'
 import {
   type CountedEntries,
   countEntries,
@@ -29,7 +29,7 @@ import {
 export interface EncodedPayload {
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly tokens: GroupTokens
-  /** The upstream's weight of the body, see `weighJson()`; its length while that is far from the limit. */
+  /** The upstream's weight of the body, see `weighBytes()`; its length while that is far from the limit. */
   readonly weight: number
   /** Left out where the text has none, or was written in one piece. */
   readonly history?: HistoryPlace
@@ -39,6 +39,8 @@ export interface EncodedPayload {
 export interface SettledText {
   readonly bytes: number
   readonly chars: number
+  /** `null`: it is weighed again with each request that is not far from the limit. */
+  readonly weight: number | null
   readonly counts: EntryCounts
   /** `null`: it is counted again with each request. */
   readonly counted: CountedEntries | null
@@ -129,10 +131,7 @@ export interface SettledBefore {
   readonly tools?: ToolsText | undefined
 }
 
-/**
- * Writes a payload with the entries that precede its history. `null` if it is large or costly enough for the whole to be
- * looked at.
- */
+/** Writes a payload with the entries that precede its history. `null` if it has grown so much that the whole is looked at. */
 export function encodeBehind(
   payload: UpstreamPayload,
   repairs: Repairs,
@@ -146,7 +145,7 @@ export function encodeBehind(
   if (bytes.length !== text.bytes.length + settled.bytes + 1)
     throw new Error('the pieces are not the text that has settled')
   const chars = text.chars + settled.chars + 1
-  if (bytes.length > usualRoom(bodyBytes) || !isFar(chars, bytes.length - chars)) return null
+  if (bytes.length > usualRoom(bodyBytes)) return null
   const isCounted = settled.counted?.place.from === from.bytes
   const shared = {
     place: places.of(payload, settled),
@@ -204,6 +203,7 @@ class HistoryPlaces {
     const text = {
       bytes: to.bytes - from.bytes + shift,
       chars: to.chars - from.chars + (settled === undefined ? 0 : settled.chars + 1),
+      weight: null,
       counts: countEntries(entries, modelId, settled?.counts),
       counted: null
     }
@@ -237,13 +237,32 @@ function encodeText(
   const { bytes, replaced } = replaceLoneSurrogates(text)
   if (replaced > 0) repairs.note('surrogate-replaced')
   const chars = text.chars - replaced * (ESCAPE_CHARS - 1)
-  const weight = isFar(chars, bytes.length - chars) ? chars : weighJson(bytes.toString())
+  const weights = isFar(chars, bytes.length - chars) ? null : weigh(bytes, shared)
+  const weight = weights?.whole ?? chars
   const known = replaced > 0 ? {} : knownEntriesOf(shared)
   const { tokens, settling } = countRequest(payload, bytes, known)
   const { place = null } = shared
   if (place === null) return { bytes, tokens, weight }
-  const history = { ...place, text: { ...place.text, counted: settling } }
-  return { bytes, tokens, weight, history }
+  const told = { ...place.text, weight: weights?.settling ?? null, counted: settling }
+  return { bytes, tokens, weight, history: { ...place, text: told } }
+}
+
+interface Weights {
+  readonly whole: number
+  /** Of the entries whose place is wanted. */
+  readonly settling: number | null
+}
+
+/** Weighs a text but for the entries that were weighed before, which begin those whose place is wanted. */
+function weigh(bytes: Buffer, { place = null, settled }: SharedHistory): Weights {
+  const partOf = (from: number, to?: number): number => weighBytes(bytes.subarray(from, to))
+  if (place === null) return { whole: partOf(0), settling: null }
+  const { to, text } = place
+  const from = to - text.bytes
+  const known = settled?.weight ?? null
+  const settling =
+    known === null ? partOf(from, to) : known + partOf(from + (settled?.bytes ?? 0), to)
+  return { whole: partOf(0, from) + settling + partOf(to), settling }
 }
 
 function knownEntriesOf({ place = null, settled }: SharedHistory): KnownEntries {

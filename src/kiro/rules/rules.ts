@@ -300,6 +300,20 @@ export function weighJson(json: string): number {
   return weight
 }
 
+const CONTINUATION = 0x80
+const LEAD = 0xc0
+
+/** Like `weighJson()`, of text in UTF-8 that begins and ends between characters. */
+export function weighBytes(text: Uint8Array): number {
+  let weight = text.length
+  for (let at = 0; at < text.length; at++) {
+    const byte = text[at] ?? 0
+    if (byte >= LEAD) weight += WIDE_CHAR_WEIGHT - 1
+    else if (byte >= CONTINUATION) weight--
+  }
+  return weight
+}
+
 export function isHeavier(json: string, limit: number): boolean {
   return json.length * WIDE_CHAR_WEIGHT > limit && weighJson(json) > limit
 }

@@ -7,6 +7,7 @@ import {
 } from '../../../src/dialects/openai-responses/client-event.ts'
 import { toStoredConversation } from '../../../src/dialects/openai-responses/earlier-items.ts'
 import type { ConvertedRequest, RequestOptions } from '../../../src/dialects/request/to-upstream.ts'
+import { UpstreamLimits } from '../../../src/kiro/rules/rules.ts'
 import { sealReasoning } from '../../../src/kiro/conversation/signed-reasoning.ts'
 import {
   copyTools,
@@ -170,6 +171,36 @@ for (const form of ['path', 'target'] as const) {
   })
 }
 
+t.test('turns behind a heavy conversation come to its bytes and its weight', async (t) => {
+  const options = simulatorOptions({ owner: 'someone' })
+  const { payloadWeight } = UpstreamLimits
+  const instructions = 'Ä'.repeat(Math.floor((payloadWeight * 0.82) / 8))
+  const words = `Größer als "zuvor" 🙂. ${'Text. '.repeat(2_000)}`
+  const answer = { role: 'assistant', content: words }
+  const ask = { role: 'user', content: words }
+  const parts = [[ask], [answer]].map(partOf)
+  let turns: KeptTurns | null = null
+  const weighed: number[] = []
+  for (let turn = 0; turn < 6; turn++) {
+    const settings = { model: 'claude-opus-4.8', previous_response_id: PREVIOUS, instructions }
+    const request = toBody({ ...settings, input: [ask] })
+    const answers = [toStoredConversation(PREVIOUS, parts)]
+    const whole = convertBody('openai-responses', request.body, { ...options, answers })
+    if (whole.type !== 'converted') throw new Error(whole.type)
+    if (turns !== null) {
+      const made = behind({ request, parts, turns, options })
+      if (made.type !== 'converted') throw new Error(made.type)
+      t.ok(Buffer.from(made.payload).equals(Buffer.from(whole.payload)))
+      t.strictSame(made.borderline, whole.borderline)
+      weighed.push(made.borderline.filter(({ rule }) => rule === 'payload-weight').length)
+      turns = nextTurns(made, turns, null)
+      t.type(turns?.text.weight, 'number')
+    } else turns = nextTurns(whole, null, null)
+    parts.push(partOf([ask]), partOf([answer]))
+  }
+  t.strictSame([weighed[0], weighed.at(-1)], [0, 1], 'it has come near the limit on the way')
+})
+
 t.test('documents that went as text are converted again once they may be sent', async (t) => {
   const options = simulatorOptions({ owner: 'someone', sendsDocuments: false })
   const table = Buffer.from('a,b\n1,2\n').toString('base64')
@@ -278,14 +309,8 @@ function goOn(
   options: RequestOptions,
   whole: ConvertedRequest
 ): KeptTurns | null {
-  const { settled, text, pieces } = turns
   const light = withoutTools(request, turns)
-  const bytes = parts.reduce((sum, part) => sum + part.length, 0)
-  const made = convertBody('openai-responses', light?.body ?? request.body, {
-    ...options,
-    answers: [toStoredConversation(PREVIOUS, parts.slice(turns.parts))],
-    before: { settled, text, pieces, bytes, tools: light?.tools }
-  })
+  const made = behind({ request, parts, turns, options, light })
   if (made.type !== 'converted') {
     askedForWhole += 1
     return null
@@ -295,6 +320,29 @@ function goOn(
   assert.equal(Buffer.from(made.payload).toString(), Buffer.from(whole.payload).toString())
   assert.deepEqual(planOf(made), planOf(whole))
   return nextTurns(made, turns, light === null ? copyTools(request) : null)
+}
+
+/** Converts what follows the turns. `light`: without the tools that were converted with them. */
+function behind({
+  request,
+  parts,
+  turns,
+  options,
+  light = null
+}: {
+  readonly request: ReturnType<typeof toBody>
+  readonly parts: readonly Buffer[]
+  readonly turns: KeptTurns
+  readonly options: RequestOptions
+  readonly light?: ReturnType<typeof withoutTools>
+}) {
+  const { settled, text, pieces } = turns
+  const bytes = parts.reduce((sum, part) => sum + part.length, 0)
+  return convertBody('openai-responses', light?.body ?? request.body, {
+    ...options,
+    answers: [toStoredConversation(PREVIOUS, parts.slice(turns.parts))],
+    before: { settled, text, pieces, bytes, tools: light?.tools }
+  })
 }
 
 /** Body as a connection makes it of a client's message. */

@@ -4,7 +4,7 @@ import {
   borderlineTools,
   borderlineTurns
 } from '../../../src/kiro/rules/repairs.ts'
-import { isHeavier, weighJson } from '../../../src/kiro/rules/rules.ts'
+import { isHeavier, weighBytes, weighJson } from '../../../src/kiro/rules/rules.ts'
 import { type Message, textMessage } from '../../../src/kiro/wire/message.ts'
 
 const size = { bytes: 1000, weight: 1000, tokens: 1000, contextWindow: 200_000 }
@@ -73,6 +73,9 @@ t.test('weighJson() counts one for ASCII and eight for any other character', asy
   t.equal(weighJson('abc'), 3)
   t.equal(weighJson('é漢'), 16)
   t.equal(weighJson('🎉'), 8, 'also for one of two halves')
+  for (const text of ['abc', 'é漢', 'a🎉b', '']) {
+    t.equal(weighBytes(Buffer.from(text)), weighJson(text), 'its bytes weigh the same')
+  }
   t.equal(isHeavier('ab', 2), false)
   t.equal(isHeavier('aé', 8), true)
   t.equal(isHeavier('aé', 9), false)

@@ -23,7 +23,7 @@ function conversation(responseId: string, kb: number): KeptConversation {
 
 /** Turns of so many bytes, and what is known of them. */
 function turnsOf(kb: number): KeptTurns {
-  const text = { bytes: kb * KB, chars: kb * KB, counts: NO_ENTRIES, counted: null }
+  const text = { bytes: kb * KB, chars: kb * KB, counts: NO_ENTRIES, weight: null, counted: null }
   const settled = {
     entries: 2,
     ground: '',
