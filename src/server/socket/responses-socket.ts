@@ -138,6 +138,8 @@ export class ResponsesSocket {
   /** The client has answered a ping, or begun a message. */
   #isHeard = false
   #silentLooks = 0
+  /** An event was sent since the last ping that was due. */
+  #hasSent = false
   /** Resolves when no answer is under way. */
   #rest = Promise.withResolvers<void>()
 
@@ -146,7 +148,10 @@ export class ResponsesSocket {
     const { webSocket, request } = options
     this.#rest.resolve()
     this.#target = {
-      send: (json, onSent) => webSocket.send(json, { binary: false }, () => onSent()),
+      send: (json, onSent) => {
+        this.#hasSent = true
+        webSocket.send(json, { binary: false }, () => onSent())
+      },
       gather: (send) => {
         request.socket.cork()
         send()
@@ -196,8 +201,11 @@ export class ResponsesSocket {
     if (oldest !== undefined && now - oldest.beganAt > bodyTimeoutMs() && !webSocket.isPaused)
       return this.#end(SLOW)
     if (!isPingDue) return
-    // Behind an answer that a slow client still reads, a ping is late; its reading is watched instead.
-    const isJudged = this.#response?.headersSent !== true && !webSocket.isPaused
+    // Behind events that a slow client still reads, a ping is late; its reading is watched instead.
+    const isReading = this.#hasSent || webSocket.bufferedAmount > 0
+    const mayBeLate = this.#response?.headersSent === true && isReading
+    const isJudged = !mayBeLate && !webSocket.isPaused
+    this.#hasSent = false
     // Pings of its own say nothing: a client that answers none does not read what it is sent.
     const isHeard = this.#isHeard || (oldest !== undefined && bytesRead !== this.#heardBytes)
     this.#heardBytes = bytesRead

@@ -1,6 +1,7 @@
+import { on, once } from 'node:events'
 import { createServer } from 'node:http'
-import { setTimeout as delay } from 'node:timers/promises'
-import t from 'tap'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import t, { type Test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import { KeptConversations } from '../../../src/server/socket/kept-conversations.ts'
 import type { FrameResponse } from '../../../src/server/socket/frame-response.ts'
@@ -8,7 +9,53 @@ import { ResponsesSocket } from '../../../src/server/socket/responses-socket.ts'
 import type { BodyMemory } from '../../../src/server/turn/body-memory.ts'
 import { serverUrl } from '../../helper/server-url.ts'
 
-t.test('a client that is silent is gone, unless it has an answer to read', async (t) => {
+/** Pings after which a client is gone that has answered none: before the first of them it has sent or been sent something. */
+const LOOKS = 4
+
+t.test('a client that is silent between answers is gone', async (t) => {
+  const { client, socket, response } = await askSilently(t)
+  const closed = once(client, 'close')
+  response.writeHead(200, EVENTS).write('data: {}\n\n')
+  response.end()
+  await once(response, 'close')
+  t.ok(socket.isIdle)
+  await lookAt(socket)
+  await closed
+})
+
+t.test(
+  'a client that is silent is gone once its answer stands still, and not before',
+  async (t) => {
+    const { client, socket, response, events } = await askSilently(t)
+    const [closed, given] = [once(client, 'close'), once(response, 'close')]
+    response.writeHead(200, EVENTS)
+    // A slow client's answer to a ping comes as late as one that never comes.
+    for (let count = 0; count < 2 * LOOKS; count++) {
+      response.write('data: {}\n\n')
+      client.ping() // says nothing of whether it reads
+      await events.next()
+      socket.look(performance.now(), true)
+    }
+    response.write('data: {}\n\n')
+    await events.next() // or the test would end by its timeout
+    await lookAt(socket)
+    await closed
+    await given
+    t.ok(response.destroyed, 'the answer is given up, and with it what it held')
+  }
+)
+
+async function lookAt(socket: ResponsesSocket): Promise<void> {
+  for (let count = 0; count < LOOKS; count++) {
+    socket.look(performance.now(), true)
+    await nextTurn() // what it has sent is the system's
+  }
+}
+
+const EVENTS = { 'content-type': 'text/event-stream' }
+
+/** Asks for a response, as a client that answers no ping. */
+async function askSilently(t: Test) {
   const server = createServer()
   t.teardown(() => server.close())
   const url = await serverUrl(server)
@@ -32,7 +79,7 @@ t.test('a client that is silent is gone, unless it has an answer to read', async
           place: { begin: () => {}, rest: () => {} },
           kept,
           maxBodyBytes: 1000,
-          bodyTimeoutMs: () => 1000,
+          bodyTimeoutMs: () => 600_000,
           makeId: () => 'req_1',
           memoryFor: () => memory,
           waitInLine: async () => () => {},
@@ -45,27 +92,10 @@ t.test('a client that is silent is gone, unless it has an answer to read', async
       )
     )
   })
-  // A slow client's answer to a ping comes as late as one that never comes.
   const client = new WebSocket(url.href.replace('http', 'ws'), { autoPong: false })
   t.teardown(() => client.terminate())
-  const socket = await opened.promise
-  const look = async (): Promise<void> => {
-    for (let count = 0; count < 6; count++) {
-      socket.look(performance.now(), true)
-      if (client.readyState === client.OPEN) client.ping() // says nothing of whether it reads
-      await delay(10)
-    }
-  }
-  client.once('open', () => client.send('{"type":"response.create","input":"hi"}'))
-  const response = await asked.promise
-  response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: {}\n\n')
-  await look()
-  t.equal(client.readyState, client.OPEN)
-  response.end()
-  await delay(20)
-  t.ok(socket.isIdle)
   client.on('error', () => {})
-  await look()
-  await delay(50)
-  t.equal(client.readyState, client.CLOSED)
-})
+  const events = on(client, 'message')
+  client.once('open', () => client.send('{"type":"response.create","input":"hi"}'))
+  return { client, events, socket: await opened.promise, response: await asked.promise }
+}
