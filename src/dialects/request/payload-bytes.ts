@@ -249,7 +249,7 @@ function encodeText(
 
 interface Weights {
   readonly whole: number
-  /** Of the entries whose place is wanted. */
+  /** Weight of the entries whose place is wanted. */
   readonly settling: number | null
 }
 
