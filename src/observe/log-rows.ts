@@ -139,7 +139,7 @@ const USUAL_MARK: Mark = { mark: '·', style: 'dim' }
 function plainLine(fields: Fields, options: RowOptions): ShownLine {
   const level = String(fields['level'])
   const head = headOf(fields, MARKS[level] ?? USUAL_MARK)
-  const facts = factSpans(options.isVerbose ? fields : withoutIds(fields))
+  const facts = factSpans(options.isVerbose ? fields : forPeople(fields))
   const isExplained = facts[0] !== undefined && facts[0].style !== 'dim'
   const text = textOf(fields['msg'])
   const message: Span = {
@@ -169,18 +169,20 @@ function below(
   return wrapSpans(spans, { head, indent: INDENT, columns, maxRows })
 }
 
-/** Names of facts that tell lines apart for a program. */
-const IDS: ReadonlySet<string> = new Set([
+/** Names of facts for programs: what tells lines apart, and a key before and after a change. */
+const FOR_PROGRAMS: ReadonlySet<string> = new Set([
   'account_hash',
   'client_key_hash',
   'keyHash',
   'trace_id',
   'upstream_request_id',
-  'workerPid'
+  'workerPid',
+  'before',
+  'after'
 ])
 
-function withoutIds(fields: Fields): Fields {
-  return Object.fromEntries(Object.entries(fields).filter(([name]) => !IDS.has(name)))
+function forPeople(fields: Fields): Fields {
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => !FOR_PROGRAMS.has(name)))
 }
 
 /** Members that have a place of their own, or none. */

@@ -253,6 +253,14 @@ t.test('PrettyLog', (t) => {
     t.match(rows()[2], /· something delayMs=1229\.744 list=a, b$/)
   })
 
+  t.test('a change of a key is one row', async (t) => {
+    const { log, rows } = rig(t)
+    const after = { id: 'k_1', name: 'anna', credits: { limit: 200, period: 'month' } }
+    log.info({ action: 'key.add', subject: 'anna', who: 'operator', after }, 'changed in the panel')
+    t.match(rows(), [/ · changed in the panel action=key\.add subject=anna who=operator$/])
+    t.equal(rows().length, 1)
+  })
+
   t.test('a bug is shown with its place', async (t) => {
     const { log, rows } = rig(t)
     log.error(

@@ -21,23 +21,25 @@ const SCHEMES = {
   dark: { background: '#0d1117', foreground: '#e6edf3', cursor: '#0d1117' }
 } as const
 const KEY = 'a-key-of-the-operator'
+/** Ends `top`, and a command that hangs. */
+const SECONDS = 20
 const COMMANDS = {
   help: '--help',
   'help-setup': 'setup --help',
+  'key-list': 'key list',
   doctor: 'doctor',
-  key: 'key add anna --credits 200/month',
-  unknown: 'lgoin',
-  top: 'top'
+  unknown: 'lgoin'
 }
-const PROMPTS = [
-  'Say hello.',
-  'sim:tool',
-  'sim:improper',
-  'sim:throttled',
-  'sim:reset',
-  'sim:truncated-tool',
-  'Say hello.'
+const TOOLS = [
+  { type: 'function', function: { name: 'read_file', parameters: { type: 'object' } } }
 ]
+/** Two of them as people begin, then two people at work; the last one loses a tool call. */
+const PROMPTS = ['Say hello.', 'Who are you?', ...Array<string>(7).fill('call tool read_file')]
+const LOST_TOOL = 'call tool read_file sim:truncated-tool'
+const FAILURES = ['sim:throttled', 'sim:reset', ...Array<string>(6).fill('sim:improper')]
+/** Runs while `top` is looked at. */
+const LONG = 'sim:events=500 sim:gap=100'
+
 const { entry, compiled } = bundledProgram()
 
 const folder = resolve(process.argv[2] ?? 'terminal-pictures')
@@ -63,29 +65,80 @@ async function takeAll(columns: number): Promise<void> {
       }
     )
     await draw('start', columns, gateway.output)
-    for (const [index, content] of PROMPTS.entries()) await ask(gateway.url, content, index)
+    const env = {
+      SERVER_PORT: new URL(gateway.url).port,
+      PROXY_API_KEY: KEY,
+      STATE_DIR: join(gateway.folder, 'state')
+    }
+    const keys: string[] = []
+    for (const name of ['anna', 'ben']) {
+      const shown = await run(`key add ${name} --credits 200/month`, columns, env)
+      if (name === 'anna') await draw('key', columns, shown)
+      keys.push(/kgw_[\w-]+/.exec(shown)?.[0] ?? '')
+    }
+    const say = (content: string, index: number): Promise<void> =>
+      ask({ url: gateway.url, key: keys[index % 2] ?? KEY, content, isStream: index % 2 === 0 })
+    for (const [index, content] of [...PROMPTS, LOST_TOOL].entries()) await say(content, index)
     await delay(500) // its rows
     await draw('requests', columns, gateway.output)
-    const env = { SERVER_PORT: new URL(gateway.url).port, PROXY_API_KEY: KEY }
+    const before = gateway.output.length
+    for (const content of FAILURES) await say(content, 0)
+    await delay(500)
+    await draw('failures', columns, gateway.output.slice(before))
+    const running = new AbortController()
+    const long = [0, 2, 1].map((index) =>
+      ask({
+        url: gateway.url,
+        key: keys[index % 2] ?? KEY,
+        content: LONG,
+        isStream: true,
+        signal: running.signal
+      })
+    )
+    await draw('top', columns, await run('top', columns, env))
+    running.abort()
+    await Promise.all(long)
     const setup = `setup claude --url ${gateway.url} --key ${KEY}`
-    for (const [name, args] of Object.entries({ ...COMMANDS, setup }))
+    for (const [name, args] of Object.entries({
+      ...COMMANDS,
+      setup,
+      'setup-print': `${setup} --print`
+    }))
       await draw(name, columns, await run(args, columns, env))
   } finally {
     for (const close of closes) await close()
   }
 }
 
-async function ask(url: string, content: string, index: number): Promise<void> {
-  const answer = await fetch(`${url}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
-    body: JSON.stringify({
-      model: 'claude-sonnet-5.5',
-      stream: index % 2 === 0,
-      messages: [{ role: 'user', content }]
+interface Asked {
+  readonly url: string
+  readonly key: string
+  readonly content: string
+  readonly isStream: boolean
+  readonly signal?: AbortSignal
+}
+
+async function ask({ url, key, content, isStream, signal }: Asked): Promise<void> {
+  try {
+    const answer = await fetch(`${url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${key}`,
+        'content-type': 'application/json',
+        'user-agent': 'claude-cli/2.1.331 (external, cli)'
+      },
+      body: JSON.stringify({
+        model: 'claude-sonnet-5.5',
+        stream: isStream,
+        messages: [{ role: 'user', content }],
+        tools: TOOLS
+      }),
+      ...(signal !== undefined && { signal })
     })
-  })
-  await answer.text().catch(() => '') // it may be cut
+    await answer.text()
+  } catch {
+    // It may be cut, or end with its signal.
+  }
 }
 
 /** Returns what a command writes into a terminal of its own, in an empty home. */
@@ -95,7 +148,7 @@ async function run(
   env: Readonly<Record<string, string>> = {}
 ): Promise<string> {
   const home = mkdtempSync(join(tmpdir(), 'terminal-pictures-'))
-  const command = `stty cols ${columns} rows 40; exec timeout -s INT 10 ${process.execPath} ${entry} ${args}`
+  const command = `stty cols ${columns} rows 40; exec timeout -s INT ${SECONDS} ${process.execPath} ${entry} ${args}`
   const child = spawn('script', ['-qfec', command, '/dev/null'], {
     cwd: home,
     env: {
