@@ -29,6 +29,8 @@ export interface FakePrimaryOptions {
   /** Changes what the worker is told at its start. */
   readonly start?: Partial<WorkerStart>
   readonly permits?: number
+  /** Memory for bodies. */
+  readonly bodyBytes?: number
   /** Gets the lines that the worker logs, as far as `LOG_LEVEL` lets it. */
   readonly lines?: string[]
 }
@@ -71,7 +73,13 @@ export class FakePrimary {
   static async start(
     t: { teardown(close: () => unknown): void },
     upstream: URL,
-    { env = {}, start = {}, permits = 10, lines }: FakePrimaryOptions = {}
+    {
+      env = {},
+      start = {},
+      permits = 10,
+      bodyBytes = 256 * 2 ** 20,
+      lines
+    }: FakePrimaryOptions = {}
   ): Promise<FakePrimary> {
     const primary = new FakePrimary(lines ? new KeptLines(lines) : new LineWriter(STDOUT))
     const stateDir = mkdtempSync(join(tmpdir(), 'gateway-state-'))
@@ -127,7 +135,7 @@ export class FakePrimary {
       endedSessions: [],
       memory: {
         ...planMemory(512 * 2 ** 20, { workers: 1, threads: 1 }),
-        bodyBytesPerWorker: 256 * 2 ** 20,
+        bodyBytesPerWorker: bodyBytes,
         connectionsPerWorker: 1_000,
         thread: { oldSpaceMb: 128, semiSpaceMb: 4 },
         // In 32 a thread stops while it loads what the test runner loads in every thread, and ends after 45 s.
