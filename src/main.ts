@@ -174,6 +174,7 @@ async function createGateway(
     budget: primary.budget,
     keys: primary.keys,
     devices: primary.devices,
+    sessions: primary.sessions,
     knows: primary,
     tell: (message) => primary.broadcast(message),
     source: found,

@@ -10,8 +10,6 @@ import type {
   RunningRequest,
   WorkerFigures
 } from '../dashboard/feed.ts'
-import { EndedSessions } from '../dashboard/ended-sessions.ts'
-import { newSessionSecret } from '../dashboard/session.ts'
 import type { DashboardWish } from '../ipc/dashboard.ts'
 import type { ClusterStatus } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
@@ -73,8 +71,6 @@ const MAX_COUNTS = 12
 
 /** The dashboard's part in the primary. Its publisher exists only while `DASHBOARD` is on. */
 export class DashboardControl {
-  readonly sessionSecret = newSessionSecret()
-  readonly endedSessions = new EndedSessions()
   readonly #options: DashboardControlOptions
   readonly #cpuLimit = availableCpus(readContainerLimits())
   readonly #cpu = new CpuClock()

@@ -27,6 +27,7 @@ import { KeyControl } from './key-control.ts'
 import { OidcControl } from './oidc-control.ts'
 import { PanelControl } from './panel-control.ts'
 import type { SettingsOperations } from './panel/settings-actions.ts'
+import { PanelSessions } from './panel-sessions.ts'
 import { PlanControl } from './plan-control.ts'
 import { Doors } from './workers/doors.ts'
 import { freePermits } from './workers/orphans.ts'
@@ -74,6 +75,7 @@ export class Primary {
   readonly #keyTrials = new KeyTrialPace(() => this.#config.credentials.newKeysPerMinute)
   readonly keys: KeyControl
   readonly devices: DeviceControl
+  readonly sessions = new PanelSessions((message) => this.broadcast(message))
   readonly plan: PlanControl
   readonly #alerts: AlertControl
   readonly #supervisor: Supervisor
@@ -253,6 +255,7 @@ export class Primary {
     try {
       await this.#alerts.start()
       this.#compactionKeys = await compactionKeys(this.#config, log)
+      await this.sessions.start(this.#config)
       await this.keys.start()
       await this.devices.start()
       await this.tokens.start()
@@ -466,8 +469,7 @@ export class Primary {
       case 'device.call':
         return this.devices.answer(question.call)
       case 'session.end':
-        this.figures.dashboard.endedSessions.add(question.ended)
-        this.broadcast({ type: 'session.ended', ended: question.ended })
+        this.sessions.end(question.ended)
         await this.#marks.settled()
         return null
     }
@@ -492,9 +494,9 @@ export class Primary {
       knownKeys: this.keys.knownKeys,
       devices: this.devices.news,
       isSimulated,
-      sessionSecret: this.figures.dashboard.sessionSecret,
+      sessionSecret: this.sessions.secret,
       compactionKeys: this.#compactionKeys,
-      endedSessions: this.figures.dashboard.endedSessions.list(),
+      endedSessions: this.sessions.ended,
       memory,
       status: this.#status()
     })

@@ -2,7 +2,9 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { EndedSessions } from './ended-sessions.ts'
 
 const COOKIE = 'kiro_gateway_session'
-const SESSION_MS = 12 * 3_600_000
+export const SESSION_MS = 12 * 3_600_000
+/** Clocks of a fleet differ by minutes, and each of its gateways takes the sessions of the others. */
+const CLOCKS_MS = 5 * 60_000
 const VALUE = /^2\.([0-9a-z]{6,12})\.([\w-]{22})\.([\w-]{1,600})\.([\w-]{43})$/
 /** Subject of a page that is open without keys, for its form token. */
 const NOBODY = 'open'
@@ -62,7 +64,8 @@ export class Sessions {
       const expiresAt = Number.parseInt(until, 36)
       const now = this.#now()
       // A longer one was not made here.
-      if (!(expiresAt > now && expiresAt <= now + SESSION_MS) || this.ended.has(nonce)) continue
+      if (!(expiresAt > now && expiresAt <= now + SESSION_MS + CLOCKS_MS) || this.ended.has(nonce))
+        continue
       const given = Buffer.from(signature, 'base64url')
       const claim = `2.${until}.${nonce}.${subject}`
       let own: Buffer | null = null

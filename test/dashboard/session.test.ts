@@ -48,7 +48,18 @@ t.test('a session lasts twelve hours, in every process that has the secret', asy
     two.find(`a=b; ${sent(cookie)}; c=d`, () => [key]),
     found
   )
-  now += 12 * HOUR
+  now -= HOUR / 20
+  t.ok(
+    two.find(sent(cookie), () => [key]),
+    'clocks of a fleet differ by minutes'
+  )
+  now -= HOUR
+  t.equal(
+    two.find(sent(cookie), () => [key]),
+    null,
+    'nobody begins a longer one'
+  )
+  now += HOUR + HOUR / 20 + 12 * HOUR
   t.equal(
     two.find(sent(cookie), () => [key]),
     null,

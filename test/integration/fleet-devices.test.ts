@@ -50,6 +50,15 @@ t.test('a device signs in at whichever gateway it reaches', { skip }, async (t) 
   await until(async () => (await statusWith(b.url, renewed.access)) === 401)
   t.equal((await b.device.refresh(renewed.refresh)).status, 401)
 
+  const { headers } = await PanelClient.signedIn(a.url, OPERATOR)
+  const stateAt = ({ url }: { url: string }) =>
+    new PanelClient(url, { cookie: headers['cookie'] ?? '' }).get('/admin/v1/devices')
+  t.equal((await stateAt(b)).status, 200, 'who has signed in at one has so at all')
+  const out = await new PanelClient(a.url, headers).delete('/dashboard/session')
+  t.equal(out.status, 204, out.text)
+  t.equal((await stateAt(a)).status, 401)
+  await until(async () => (await stateAt(b)).status === 401)
+
   const second = await b.device.signIn(b.panel, { key: 'anna' })
   const waiting = await b.device.ask()
   const dead = team.get('a')

@@ -25,6 +25,7 @@ import { FleetNotices } from './fleet-notices.ts'
 import { fleetProblem, REFUSALS } from './fleet-problem.ts'
 import { FleetShares, type UpstreamKnowledge } from './fleet-shares.ts'
 import { FleetSignIn } from './fleet-sign-in.ts'
+import type { SharedSessionsOptions } from './shared-sessions.ts'
 import { WatchedRecords } from './watched-records.ts'
 
 export interface FleetControlOptions {
@@ -32,6 +33,7 @@ export interface FleetControlOptions {
   readonly budget: Budget
   readonly keys: Pick<KeyControl, 'look' | 'allowances'>
   readonly devices: Pick<DeviceControl, 'share'>
+  readonly sessions: SharedSessionsOptions['sessions']
   readonly knows: UpstreamKnowledge
   readonly tell: (message: ToWorker) => void
   readonly log: Logger
@@ -157,13 +159,14 @@ export class FleetControl {
   }
 
   async #share(records: WatchedRecords, seal: FleetSeal): Promise<void> {
-    const { config, log, keys, devices, knows } = this.#options
+    const { config, log, keys, devices, sessions, knows } = this.#options
     this.#shares = new FleetShares({
       config,
       records,
       seal,
       keys,
       devices,
+      sessions,
       knows,
       times: this.#times,
       member: this.#name,

@@ -17,6 +17,7 @@ import { FleetLimits, type FleetLimitsOptions } from './fleet-limits.ts'
 import { SharedAccount } from './shared-account.ts'
 import { SharedCounts } from './shared-counts.ts'
 import { SharedRecords } from './shared-records.ts'
+import { SharedSessions, type SharedSessionsOptions } from './shared-sessions.ts'
 import { SharedSums } from './shared-sums.ts'
 import { shareUsage } from './shared-usage.ts'
 
@@ -33,13 +34,14 @@ export interface FleetSharesOptions
   readonly seal: FleetSeal
   readonly keys: Pick<KeyControl, 'look' | 'allowances'>
   readonly devices: Pick<DeviceControl, 'share'>
+  readonly sessions: SharedSessionsOptions['sessions']
   readonly knows: UpstreamKnowledge
   readonly times: FleetTimes
   readonly onChange: () => void
   readonly log: Logger
 }
 
-/** Shares stored answers, keys and their limits, verdicts and figures of the account with the fleet. */
+/** Shares stored answers, keys and their limits, ended sessions, verdicts and figures of the account with the fleet. */
 export class FleetShares {
   readonly #options: FleetSharesOptions
   readonly #items: FleetItems
@@ -76,13 +78,14 @@ export class FleetShares {
   async start(): Promise<void> {
     this.#items.listen()
     await this.#keys.start()
-    const { records, seal, member, knows, devices, log } = this.#options
+    const { records, seal, member, knows, devices, sessions, log } = this.#options
     void devices.share(new FleetDevices({ records, seal, log })) // never rejects
     const { account, plan, tokens } = knows
     const [id, hub] = [randomUUID(), this.#hub]
     account.share(new SharedAccount({ id, account, hub }), shareUsage({ records, seal }))
     new SharedSums({ name: member, id, plan, hub }).start()
     new SharedCounts({ tokens, hub }).start()
+    new SharedSessions({ sessions, hub }).start()
   }
 
   get problem(): string | null {
