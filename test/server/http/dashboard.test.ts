@@ -458,7 +458,7 @@ t.test('more pages than the primary lets in', async (t) => {
   // These come while the primary is being asked.
   const others = [1, 2].map(() => ask('/dashboard/events', { headers: withKey }))
   const third = wished('open')
-  await delay(50)
+  await delay(1_000) // until both have come, also on a busy machine
   tell({ name: 'opened', requestId, pages: 0, events: '' })
   const response = await refused
   t.equal(response.status, 503)
