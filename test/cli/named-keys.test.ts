@@ -157,7 +157,7 @@ t.test('kiro-gateway key add', async (t) => {
       models: ['auto', 'claude-*'],
       expiresAt: '2099-02-01T00:00:00.000Z'
     })
-    t.match((await run('list')).stdout, new RegExp(`^ben .* ${lastDay} `, 'm'), 'as it was given')
+    t.match((await run('list')).stdout, new RegExp(`^ben .* ${lastDay}\\b`, 'm'), 'as it was given')
   })
 
   await t.test('loses none of two at once', async (t) => {
@@ -211,7 +211,10 @@ t.test('kiro-gateway key set, show, rotate, revoke, list', async (t) => {
   t.match(await run('add', 'anne'), { code: 0 }, 'its name is free again')
   const { code, stdout } = await run('list')
   t.equal(code, 0)
-  t.match(stdout, /^NAME +STATE .*\nanne +revoked .*\nanne +in force .*\n$/)
+  t.match(
+    stdout,
+    /^NAME +STATE +USED +LEFT +CREDITS +LAST SEEN +STREAMS\nanne +revoked .*\nanne +in force .*\n$/
+  )
 
   writeFileSync(path, '{"version": 1,')
   t.match(await run('list'), { code: 2, stderr: /keys\.json is not a complete JSON object/ })

@@ -14,7 +14,7 @@ import { packVersions } from './package-registry.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const GUIDES = join(ROOT, 'docs/guides')
-const GUIDE_MS = 600_000
+const GUIDE_MS = 1_800_000
 /** Readers wait more than they compute. */
 const READERS = 2
 

@@ -25,7 +25,7 @@ import { type BusyTerminal, type Reader, ReaderShell } from './reader-shell.ts'
 
 const [, , path = '', packages = '', npm = ''] = process.argv
 const ROOT = join(import.meta.dirname, '../..')
-const STEP_MS = 180_000
+const STEP_MS = 600_000 // on a machine that may be busy
 const POLL_MS = 100
 const FOLDER = '/tmp/guide'
 const UID = 4321

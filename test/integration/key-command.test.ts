@@ -43,7 +43,7 @@ t.test('a change beside a running gateway is in force, and in its audit log', as
   t.ok(anna.used > 0 && anna.left < 200 && Date.parse(anna.lastSeen) > 0, listed.stdout)
   t.match(
     (await run('list')).stdout,
-    /^Anna +in force +0\.\d{3} +199\.\d{3} +200\/month +0 min ago /m
+    /^Anna +in force +0\.\d{3} +199\.\d{3} +200\/month +0 min ago/m
   )
   t.match(
     (await run('show', 'anna')).stdout,

@@ -75,11 +75,7 @@ t.test('kiro-gateway service on systemd', { skip, timeout: 1_800_000 }, async (t
     t.match(await ask('kiro-gateway service status', 'anna'), /state +running/)
     t.match(await ask('kiro-gateway service logs --since 1h', 'anna'), /gateway ready/)
     const first = 'timeout 120 kiro-gateway service logs --follow | head -n 1'
-    t.match(
-      await ask(`bash -o pipefail -c '${first}'`, 'anna'),
-      /^\{.*\}\n$/,
-      'it leaves with head'
-    )
+    t.match(await ask(`bash -o pipefail -c '${first}'`, 'anna'), /^.+\n$/, 'it leaves with head')
   })
 
   await t.test('reads settings again, and takes changes of the installation', async (t) => {

@@ -45,7 +45,10 @@ export function keyTable(
       models?.join(',') ?? '-'
     ]
   })
-  return toColumns([HEADINGS, ...rows])
+  const table = [HEADINGS, ...rows]
+  const isShown = (column: number): boolean =>
+    column < ALWAYS_SHOWN || rows.some((row) => row[column] !== '-')
+  return toColumns(table.map((row) => row.filter((_, column) => isShown(column))))
 }
 
 const HEADINGS = [
@@ -60,6 +63,8 @@ const HEADINGS = [
   'EXPIRES',
   'MODELS'
 ]
+/** Further columns are limits that few keys have, and there are 80 columns. */
+const ALWAYS_SHOWN = 6
 
 function amountText(credits: number): string {
   return credits.toFixed(3)
