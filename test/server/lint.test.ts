@@ -3,6 +3,8 @@ import type { LintReport } from '../../src/dialects/lint/lint-request.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { FakePrimary } from '../helper/fake-primary.ts'
 
+t.setTimeout(600_000) // a thread leaves the CPU to all others, on a machine that may be busy
+
 const key = { authorization: 'Bearer good-key' }
 /** Little, so that a few bodies would fill what is not given back. */
 const BODY_BYTES = 2 ** 21
@@ -10,7 +12,10 @@ const chat = { model: 'auto', messages: [{ role: 'user', content: 'hi' }] }
 
 async function setUp(t: Test) {
   const upstream = await CountingUpstream.start(t, (_request, response) => response.end())
-  const primary = await FakePrimary.start(t, upstream.url, { bodyBytes: BODY_BYTES })
+  const primary = await FakePrimary.start(t, upstream.url, {
+    bodyBytes: BODY_BYTES,
+    env: { TRANSFORM_TIMEOUT: '300' }
+  })
   const lint = (body: unknown, query = '', headers: Record<string, string> = key) =>
     fetch(`${primary.url}/v1/lint${query}`, {
       method: 'POST',
