@@ -105,7 +105,7 @@ export async function revokeKey(call: CommandCall, name: string): Promise<number
       ? 'A running gateway refuses it within a second.'
       : 'The gateway refuses it from now on.'
   call.terminal.write(
-    `${changed.name} can no longer get in: the key is revoked, for good. ${when} Running answers end whole.`
+    `${changed.name} can no longer get in: the key is revoked, for good. ${when} Running answers are finished.`
   )
   return EXIT_OK
 }
