@@ -21,11 +21,11 @@ export interface RecordCost {
   readonly longestBatch: number
 }
 
-/** Makes a record of usage as a team leaves it: by 30 keys, with 6 clients and 8 models, in all combinations. */
 /** Of a plain streamed answer. */
 const FACTS =
   '{"r":"/v1/messages","s":1,"p":{"read":1,"transform":2,"ttfb":612,"stream":2412},"a":1,"w":1,"b":312412}'
 
+/** Makes a record of usage as a team leaves it: by 30 keys, with 6 clients and 8 models, in all combinations. */
 export async function fillRecord(
   stateDir: string,
   { rows, days }: RecordSize

@@ -9,7 +9,7 @@ const Pages = 5
 const Streams = { conversation: 'short', streams: 8 } as const
 const Requests = 800
 const MostPercent = 1
-const MostMb = 6
+const MostMb = 3
 
 /** CPU of one gateway in a stretch of time. */
 interface Spent {
@@ -36,9 +36,14 @@ export const dashboardRow: Row = {
     await delay(SettleMs)
     const idle = await idleCpu(stand, gateway)
     const memory = gateway.tree.privateMb()
-    const pages = await openPages(gateway)
+    const first = await openPages(gateway)
     const watched = await idleCpu(stand, gateway)
-    const more = gateway.tree.privateMb() - memory // before load moves heaps
+    const open = gateway.tree.privateMb()
+    for (const page of first) page.close()
+    await idleCpu(stand, gateway)
+    // Memory falls by itself for minutes after a load: by as much before as after.
+    const more = open - (memory + gateway.tree.privateMb()) / 2
+    const pages = await openPages(gateway)
     const loaded = await loadedCpu(stand, gateway)
     progress(`dashboard: ${median(idle)} ms/s without pages, ${median(watched)} ms/s with them`)
     const after = await rounds(stand, both)
@@ -155,7 +160,7 @@ function toLines({ before, after, cost, loaded, more }: Measured): readonly Line
       unit: 'MB',
       gateway: [more],
       must: { most: MostMb },
-      samples: 'once'
+      samples: 'beside the mean of before and after'
     }
   ]
 }

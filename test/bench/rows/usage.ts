@@ -21,7 +21,17 @@ const Questions: readonly (readonly [command: string, mostMs: number | null])[] 
   ['--by hour --since 89d', null]
 ]
 
-/** How long questions about two million requests take: the command as a whole, which starts a process. */
+/** What the panel asks for 90 days of its places, the last for requests that do not exist. */
+const Looks = [
+  'usage?by=day&split=key&since=90d',
+  'usage?by=key&since=90d',
+  'usage?by=day&split=model&since=90d',
+  'requests?since=90d&limit=50',
+  'requests?since=90d&key=person-7&limit=50',
+  'requests?since=90d&code=GW_UPSTREAM_RESET&limit=50'
+]
+
+/** How long questions about two million requests take: the command as a whole, which starts a process, and the panel. */
 export const usageRow: Row = {
   name: 'usage',
   async run(stand) {
@@ -47,8 +57,24 @@ export const usageRow: Row = {
       const most = mostMs === null ? {} : { most: mostMs }
       lines.unshift(line('ms', `usage ${command}`, ms, { ...most, samples }))
     }
+    const gateway = await stand.gateway({ env: { STATE_DIR: folder } })
+    for (const look of Looks) {
+      const ms: number[] = []
+      for (let run = 0; run < runs; run++) ms.push(await timePanel(gateway.url, look))
+      const samples = `${runs} runs, ${all}`
+      lines.push(line('ms', `panel ${look}`, ms, { most: MostMs, samples }))
+    }
+    await stand.end(gateway)
     return lines
   }
+}
+
+async function timePanel(url: string, look: string): Promise<number> {
+  const began = performance.now()
+  const answer = await fetch(`${url}/admin/v1/${look}`)
+  const text = await answer.text()
+  if (!answer.ok) throw new Error(text)
+  return performance.now() - began
 }
 
 async function timeUsage(folder: string, command: string): Promise<number> {
