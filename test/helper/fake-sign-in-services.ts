@@ -20,8 +20,6 @@ export class FakeSignInServices {
   readonly calls: AuthCall[] = []
   /** Answers to give instead, first come first served. */
   readonly replies: AuthReply[] = []
-  /** What somebody has done with the newest device code. */
-  device: DeviceState = 'pending'
   /** In seconds; both are told to clients. */
   interval: number = 1
   expiresIn = 600
@@ -30,9 +28,22 @@ export class FakeSignInServices {
   url = ''
   #clients = 0
   #devices = 0
-  #usedDevices = new Set<string>()
+  /** What somebody has done with each device code, by its number. Several may wait at once. */
+  readonly #decisions = new Map<number, DeviceState>()
+  readonly #usedDevices = new Set<string>()
   readonly #codes = new Map<string, IssuedCode>()
   readonly #server = createServer((request, response) => void this.#answer(request, response))
+
+  /** What somebody does with the newest device code. */
+  set device(state: DeviceState) {
+    this.#decisions.set(this.#devices, state)
+  }
+
+  /** What somebody does who has followed this link of a device code. */
+  confirm(link: string): void {
+    const code = new URL(link).searchParams.get('user_code') ?? ''
+    this.#decisions.set(Number(code.replace('CODE-', '')), 'confirmed')
+  }
 
   async listen(): Promise<this> {
     this.#server.listen(0, '127.0.0.1')
@@ -125,7 +136,6 @@ export class FakeSignInServices {
       return refused('invalid_request')
     }
     this.#devices += 1
-    this.device = 'pending'
     const userCode = `CODE-${this.#devices}`
     return {
       status: 200,
@@ -146,10 +156,11 @@ export class FakeSignInServices {
       return refused('unsupported_grant_type')
     }
     const device = String(body['deviceCode'])
-    if (device !== `device-code-${this.#devices}` || this.#usedDevices.has(device)) {
+    const number = Number(device.replace('device-code-', ''))
+    if (!(number >= 1 && number <= this.#devices) || this.#usedDevices.has(device)) {
       return refused('invalid_grant')
     }
-    switch (this.device) {
+    switch (this.#decisions.get(number) ?? 'pending') {
       case 'pending':
         return refused('authorization_pending')
       case 'denied':
