@@ -105,7 +105,7 @@ Usage: kiro-gateway key add NAME [LIMITS]
         stderr: /"claud" is not known. Was "claude" meant\?/
       })
       const otto = await runHere('usage', '--key', 'otto')
-      t.match(otto, { code: 2, stderr: /There is no key "otto"|cannot be read/ })
+      t.match(otto, { code: 2, stderr: /There is no key "otto"|usage\.db does not exist yet/ })
     }
   )
 
