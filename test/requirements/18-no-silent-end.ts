@@ -44,7 +44,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
         const before = `${LATE} hi`
         const between = `sim:first=${HEARTBEAT_MS * 6} hi`
         const amid = `sim:gap=${HEARTBEAT_MS * 3} sim:say="one two" sim:events=2`
-        for (const prompt of [before, between, amid]) {
+        const listenTo = async (prompt: string): Promise<void> => {
           const arrivals: string[] = []
           const { text } = await stand.talkative.call(api.path, {
             body: api.ask(prompt, { stream: true }),
@@ -56,6 +56,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
           if (prompt !== amid) t.match(arrivals[0], /^:/, 'the first byte is a heartbeat')
           t.match(api.readStream(text).text, /simulator|one two/)
         }
+        await Promise.all([before, between, amid].map(listenTo))
       })
     })
   }
