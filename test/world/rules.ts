@@ -76,6 +76,7 @@ export class Rules {
   readonly keys: WorldKeys
   /** Since when something is free beside a request that waits; `null` if it is not so. */
   #freeSince: number | null = null
+  #isLooking = false
   #freshTimers = { primary: 0, worker: 0 }
   #budget: { readonly most: number; readonly since: number; readonly before: number }
 
@@ -94,7 +95,6 @@ export class Rules {
     options.network.onConnection = (port) => {
       if (port === UPSTREAM_PORT) this.#onConnection()
     }
-    this.#look()
   }
 
   get waiting(): number {
@@ -104,6 +104,7 @@ export class Rules {
   onAsk(ask: Ask): void {
     this.keys.onAsk(ask)
     this.#open.set(ask.id, { ask, at: this.#options.world.now })
+    if (!this.#isLooking) this.#look()
   }
 
   onOutcome(ask: Ask, outcome: Outcome): void {
@@ -191,16 +192,16 @@ export class Rules {
       this.#refuse(`the upstream has ${open} connections, and ${allowed} are allowed`)
   }
 
+  /** Looks again and again while requests are open. */
   #look(): void {
     const { world } = this.#options
-    world.after(
-      LOOK_MS,
-      () => {
-        if (this.#open.size > 0) this.#lookAtWaiting()
-        this.#look()
-      },
-      { actor: world.nature }
-    )
+    this.#isLooking = this.#open.size > 0
+    if (!this.#isLooking) return
+    const look = (): void => {
+      this.#lookAtWaiting()
+      this.#look()
+    }
+    world.after(LOOK_MS, look, { actor: world.nature })
   }
 
   #lookAtWaiting(): void {

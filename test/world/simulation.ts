@@ -1,5 +1,5 @@
 import type { Worker } from 'node:cluster'
-import { mkdtempSync } from 'node:fs'
+import { existsSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Reach } from './faults.ts'
@@ -21,6 +21,8 @@ const QUIET_MS = 35 * 60_000
 const FRESH_MS = 30_000
 const DRAIN_MS = 10 * 60_000
 const UPSTREAM_PORT = 9000
+/** Files in memory, where there is such a folder: nothing of a world outlives it, and a real disk takes its time. */
+const FILES = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
 export interface SimulationResult {
   readonly seed: number
@@ -51,7 +53,7 @@ export async function simulate(
 ): Promise<SimulationResult> {
   const { seed, hours } = recipe
   const expected = recipe.expected ?? undefined
-  const stateDir = mkdtempSync(join(tmpdir(), 'gateway-world-'))
+  const stateDir = mkdtempSync(join(FILES, 'gateway-world-'))
   const world = new World(seed, write)
   const { drawCharacter } = await import('./character.ts')
   const character = drawCharacter(world)

@@ -35,6 +35,7 @@ process.once('SIGINT', () => process.exit(1))
 process.once('exit', () => rmSync(root, { recursive: true, force: true }))
 for (const part of ['src', 'test', 'workers', 'package.json', 'tsconfig.json'])
   cpSync(join(project, part), join(root, part), { recursive: true })
+process.env['NODE_COMPILE_CACHE'] ??= join(root, 'compiled') // of changed code, which goes with its copy
 symlinkSync(join(project, 'node_modules'), join(root, 'node_modules'))
 
 const [first = 1, step = 1] = values.part.split('/').map(Number)
