@@ -79,6 +79,11 @@ export class Rules {
   #isLooking = false
   #freshTimers = { primary: 0, worker: 0 }
   #budget: { readonly most: number; readonly since: number; readonly before: number }
+  /** What the ledger said last, with the settings of then. */
+  #ledger: { readonly config: object | null; readonly unleased: number } = {
+    config: null,
+    unleased: 0
+  }
 
   constructor(options: RuleOptions) {
     this.#options = options
@@ -177,6 +182,7 @@ export class Rules {
 
   #onConnection(): void {
     const { world, network, gateway, expected } = this.#options
+    this.#checkLedger()
     const open = network.openAt(UPSTREAM_PORT)
     const most = expected ?? gateway.config.pool.maxConnections ?? Infinity
     if (most !== this.#budget.most) {
@@ -192,11 +198,24 @@ export class Rules {
       this.#refuse(`the upstream has ${open} connections, and ${allowed} are allowed`)
   }
 
+  /** More may be leased than there is after the budget has shrunk, and then it gets less and less. */
+  #checkLedger(): void {
+    const { primary, config } = this.#options.gateway
+    const unleased = primary.budget.state().unleased ?? 0
+    const { config: configBefore, unleased: before } = this.#ledger
+    this.#ledger = { config, unleased }
+    if (config === configBefore && unleased < Math.min(0, before))
+      this.#refuse(`${-unleased} permits are leased that the budget does not have`)
+  }
+
   /** Looks again and again while requests are open. */
   #look(): void {
     const { world } = this.#options
     this.#isLooking = this.#open.size > 0
-    if (!this.#isLooking) return
+    if (!this.#isLooking) {
+      this.#freeSince = null
+      return
+    }
     const look = (): void => {
       this.#lookAtWaiting()
       this.#look()
@@ -206,6 +225,7 @@ export class Rules {
 
   #lookAtWaiting(): void {
     const { world } = this.#options
+    this.#checkLedger()
     for (const { ask, at } of this.#open.values())
       if (world.now - at > LONGEST_MS)
         this.#refuse(`ask-${ask.id} has not ended since ${at.toFixed(3)}`)
@@ -222,7 +242,8 @@ export class Rules {
     const state = gateway.primary.budget.state()
     if (state.waiting === 0 || state.maxConnections === null) return null
     const workers = gateway.workers()
-    if (upstream.actor.isPaused || workers.some(({ actor }) => actor.isPaused)) return null
+    const actors = [upstream.actor, gateway.primaryActor, ...workers.map(({ actor }) => actor)]
+    if (actors.some(({ isPaused }) => isPaused)) return null // permits go from worker to worker by way of the primary
     const { config } = gateway
     const reserve = reserveOf({ ...config.pool, workers: workers.length })
     const control = state.members.find(({ member }) => member === 'control')?.leased ?? 0
@@ -256,6 +277,8 @@ export class Rules {
     const leased = members.reduce((sum, one) => sum + (one.leased ?? 0), 0)
     if (maxConnections !== null && leased + (unleased ?? 0) !== maxConnections)
       this.#refuse(`${leased} leased and ${unleased} free are not ${maxConnections}`)
+    if (unleased !== null && unleased < 0)
+      this.#refuse(`${-unleased} permits were never returned after the budget had shrunk`)
   }
 
   /** No connection and no timer more than at first. */

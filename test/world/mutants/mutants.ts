@@ -65,12 +65,15 @@ async function rowOf(mutant: Mutant): Promise<string> {
   }
 }
 
-/** Whether much happens in a world: most of the others are quiet for minutes, and cost as much. */
+/** Whether much happens in a world, and connections are scarce: most of the others are quiet for minutes, and cost as much. */
 function isBusy(seed: number): boolean {
-  const { agents, thinkMs, faults, faultMs, toUpstream, toGateway } = drawCharacter(new World(seed))
+  const character = drawCharacter(new World(seed))
+  const { workers, maxConnections, agents, thinkMs, faults, faultMs } = character
+  const { toUpstream, toGateway } = character
   const asksPerS = (agents * 1000) / thinkMs
   const isCheap = toUpstream.pieces !== 'one' && toGateway.pieces !== 'one'
-  return isCheap && asksPerS >= 1 && faults.length >= 2 && faultMs <= 60_000
+  const isScarce = workers > 1 && maxConnections <= agents
+  return isCheap && isScarce && asksPerS >= 1 && faults.length >= 2 && faultMs <= 60_000
 }
 
 /** Goes through seeds, one after the other. */
