@@ -143,15 +143,18 @@ export class Link {
 
   /** Something on the way cuts the connection: both sides get a reset. */
   cut(): void {
-    const { world } = this.network
-    for (const end of [this.client, this.server])
-      if (end !== null) world.after(0, () => end.onReset(), { actor: end.actor })
+    for (const end of [this.client, this.server]) this.#reset(end)
   }
 
   /** The server's end is lost without a word, as when a router forgets it: the client hears of it when it writes. */
   halve(): void {
-    const { server, network } = this
-    if (server !== null) network.world.after(0, () => server.onReset(), { actor: server.actor })
+    this.#reset(this.server)
+  }
+
+  /** The kernel hears of it also while the process stands still. */
+  #reset(end: WorldSocket | null): void {
+    const { world } = this.network
+    if (end !== null) world.after(0, () => end.onReset(), { actor: world.nature })
   }
 
   /** Open at both ends, and nothing of either is under way. */
