@@ -237,7 +237,7 @@ export const Settings = Type.Object({
     keptBytes: bytes(
       'WEBSOCKET_KEPT_BYTES',
       { min: 0, max: 1024 * 1024 * MEBIBYTE, default: 64 * MEBIBYTE },
-      'Memory for the conversations of all WebSockets, so that clients send only new items. It is used while no request needs it; a client whose conversation was dropped sends it again.'
+      'Memory for the conversations of all WebSockets, so that clients send only new items; each worker has an equal part. It is used while no request needs it; a client whose conversation was dropped sends it again.'
     )
   }),
   transform: Type.Object({

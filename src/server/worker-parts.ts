@@ -78,6 +78,7 @@ export function createParts(
     plane,
     kept: new KeptConversations({
       budget: plane.memory,
+      // Equal parts, as of the memory that it is lent from: a larger one could not be had in one worker.
       maxBytes: () => current.config.webSocket.keptBytes / memory.workers
     }),
     places: {

@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { bundledProgram } from '../helper/program.ts'
 import { type AbuseFindings, type AbuseRow, toTable, violationsOf } from './row.ts'
 import { runRow } from './stand.ts'
 
@@ -16,6 +17,7 @@ if (unknown.length > 0) {
   process.exit(2)
 }
 const chosen = values.row.length === 0 ? rows : rows.filter((row) => values.row.includes(row.name))
+bundledProgram() // while this process does not stand behind all others
 const findings: AbuseFindings[] = []
 for (const row of chosen) findings.push(await runRow(row, progress))
 const violations = findings.flatMap(violationsOf)

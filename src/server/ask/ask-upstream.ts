@@ -127,6 +127,7 @@ async function prepareNext(
   const failed = heedFailure(plane, question, { way, outcome })
   const { code, detail } = failed.error
   const failure = toApproachFailure(failed.error, failed.fault)
+  if (failed.isFinal) way.report(failure)
   const isOver = failed.isFinal || !mayChange(state)
   const another = isOver ? null : way.after(failure)
   const means = tryMeans(plane, question, { way, another, told: way.told(failure).error })

@@ -184,6 +184,14 @@ export class CallWay {
     this.#approach = next
   }
 
+  /** Has a refused token renewed for later requests, where this one is over. */
+  report({ remedy, isTokenNamed = false }: ApproachFailure): void {
+    if (remedy !== 'refresh-token' || this.#approach.hasRenewedToken) return
+    const { signal } = new AbortController() // it outlives its request
+    // Why there is no other is told to the next request.
+    this.#plane.credentials.renew(this.#snapshot, signal, isTokenNamed).catch(() => {})
+  }
+
   get #party(): FormParty {
     return { host: this.host, authType: this.#snapshot.authType, operation: this.#operation }
   }
