@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { allHeard } from '../helper/all-heard.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { OneFormUpstream } from '../helper/one-form-upstream.ts'
 
@@ -73,8 +74,7 @@ t.test('what one worker finds out, the other is told: one extra call in all', as
   const [[path, body] = ['', {}]] = ASKED
   t.equal((await ask(gateway.url, path, body)).status, 200)
   await gateway.logged(({ msg }) => msg === 'upstream accepts this request form')
-  // All workers are asked for their counts, behind what they were told before.
-  t.equal((await fetch(`${gateway.url}/metrics`)).status, 200)
+  await allHeard(gateway)
   const workers = () =>
     new Set(
       gateway.lines

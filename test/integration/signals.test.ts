@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t from 'tap'
 import { Simulator } from '../strict-simulator/simulator.ts'
+import { allHeard } from '../helper/all-heard.ts'
 import { GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
@@ -27,6 +28,7 @@ t.test('SIGHUP', async (t) => {
       (line) => line['msg'] === 'settings cannot be reloaded, nothing was changed'
     )
     t.match(JSON.stringify(refused), '.env cannot be read')
+    await allHeard(gateway, 'secret')
     t.equal((await fetch(`${gateway.url}/v1/models`)).status, 401)
   })
 

@@ -23,7 +23,12 @@ async function setUp(t: Test) {
   })
   const gateway = await startGateway({
     upstreamUrl: upstream.url.origin,
-    env: { WORKERS: '2', DRAIN_TIMEOUT: '60', PROXY_API_KEY: 'good-key' }
+    env: {
+      WORKERS: '2',
+      DRAIN_TIMEOUT: '60',
+      PROXY_API_KEY: 'good-key',
+      WORKER_STALL_TIMEOUT: 'none' // one is stopped for as long as the test needs
+    }
   })
   t.teardown(() => gateway.destroy())
   const open = (): Promise<FrameClient> => FrameClient.open(t, gateway.url)
