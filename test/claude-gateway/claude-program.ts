@@ -4,7 +4,7 @@ import { installClient } from '../clients/install-client.ts'
 const PACKAGE = '@anthropic-ai/claude-code'
 
 /** The version whose contract `src/` follows. */
-const CLAUDE_VERSION = '2.1.332'
+export const CLAUDE_VERSION = '2.1.332'
 
 /** The real Claude Code, installed from npm below `root` unless `CLAUDE_PROGRAM` names one. */
 export async function claudeProgram(root: string): Promise<string> {

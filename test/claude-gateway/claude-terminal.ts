@@ -14,9 +14,11 @@ export interface ClaudeOptions {
 }
 
 const LOOK_MS = 100
-const PATIENCE_MS = 30_000
+const PATIENCE_MS = 120_000
 const MOST_MOVES = 10
 const READING_MS = 1_500
+/** The line of a list that Enter takes. */
+const CHOSEN = /^.*❯.*$/m
 
 /** Claude Code in a terminal of its own (tmux), with an empty home and no network but loopback. */
 export class ClaudeTerminal extends TmuxTerminal implements Disposable {
@@ -65,13 +67,28 @@ export class ClaudeTerminal extends TmuxTerminal implements Disposable {
 
   /** Moves to a line of the list on the screen, and takes it. @throws {Error} if it is not in the list */
   async choose(wanted: RegExp): Promise<void> {
+    await this.sees(CHOSEN)
+    await delay(READING_MS) // keys that come with the page may count or not
     for (let moves = 0; moves < MOST_MOVES; moves += 1) {
-      const chosen = this.screen.split('\n').find((line) => line.includes('❯')) ?? ''
+      const chosen = this.#chosen
       if (wanted.test(chosen)) return this.press('Enter')
       this.press('Down')
-      await delay(2 * LOOK_MS)
+      await this.#moves(chosen)
     }
     throw new Error(`${wanted} cannot be chosen:\n${this.screen}`)
+  }
+
+  get #chosen(): string {
+    return CHOSEN.exec(this.screen)?.[0] ?? ''
+  }
+
+  /** Resolves when another line is chosen. A key whose effect is not shown yet must not be pressed twice. */
+  async #moves(from: string): Promise<void> {
+    const until = performance.now() + PATIENCE_MS
+    while (this.#chosen === from || this.#chosen === '') {
+      if (performance.now() > until) throw new Error(`nothing moves:\n${this.screen}`)
+      await delay(LOOK_MS)
+    }
   }
 
   /** Leaves a page of settings. What follows at once would be taken for a part of the key. */

@@ -1,5 +1,5 @@
 import { createServer } from 'node:http'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
@@ -12,13 +12,14 @@ import { hashOfKey, namedKey } from '../helper/named-key.ts'
 import { PanelClient } from '../helper/panel-client.ts'
 import { serverUrl } from '../helper/server-url.ts'
 import { stateFolder } from '../helper/state-folder.ts'
-import { claudeProgram } from './claude-program.ts'
+import { CLAUDE_VERSION, claudeProgram } from './claude-program.ts'
 import { ObligingModel } from './obliging-model.ts'
 import { findPostgres, ReferenceServer } from './reference-server.ts'
 
 /**
  * `node test/claude-gateway/side-by-side.ts`: sends each request of Claude Code to the gateway in its own package and to
- * ours, and writes both answers to `side-by-side.md`. Needs Chromium, and PostgreSQL of Debian.
+ * ours, and writes both answers to `side-by-side.md`; with `--check` it says whether that page is what it would write.
+ * Needs Chromium, and PostgreSQL of Debian.
  */
 
 const PAGE = join(import.meta.dirname, 'side-by-side.md')
@@ -126,7 +127,11 @@ interface Step {
 }
 
 function bearer({ access }: Side, more: Record<string, string> = {}) {
-  return { authorization: `Bearer ${access}`, 'user-agent': 'claude-code/2.1.332', ...more }
+  return {
+    authorization: `Bearer ${access}`,
+    'user-agent': `claude-code/${CLAUDE_VERSION}`,
+    ...more
+  }
 }
 
 function form(path: string, fields: (side: Side) => Record<string, string>): Step['ask'] {
@@ -148,6 +153,9 @@ function post(path: string, body: object): Step['ask'] {
 
 const ask = post('/v1/messages?beta=true', QUESTION)
 
+/** The reference repeats what it has told of usage for so long. */
+const REPEATED_MS = 3_000
+
 const STEPS: readonly Step[] = [
   { title: 'metadata', ask: (side) => send(side, '/.well-known/oauth-authorization-server') },
   {
@@ -157,6 +165,24 @@ const STEPS: readonly Step[] = [
   {
     title: 'poll with an unknown code',
     ask: form('/oauth/token', () => ({ grant_type: DEVICE_GRANT, device_code: 'unknown' }))
+  },
+  {
+    title: 'poll before it is approved',
+    ask: async ({ url }) => {
+      const { json } = await new DeviceClient(url).ask()
+      const fields = { grant_type: DEVICE_GRANT, device_code: json.device_code }
+      return form('/oauth/token', () => fields)({ url, access: '', refresh: '' })
+    }
+  },
+  {
+    title: 'poll too early',
+    ask: async ({ url }) => {
+      const device = new DeviceClient(url)
+      const { json } = await device.ask()
+      await device.poll(json.device_code)
+      const fields = { grant_type: DEVICE_GRANT, device_code: json.device_code }
+      return form('/oauth/token', () => fields)({ url, access: '', refresh: '' })
+    }
   },
   { title: 'poll of another grant', ask: form('/oauth/token', () => ({ grant_type: 'password' })) },
   {
@@ -196,9 +222,17 @@ const STEPS: readonly Step[] = [
       throw new Error('there is no limit')
     }
   },
-  { title: 'usage at the limit', ask: get('/api/oauth/usage') },
+  {
+    title: 'usage at the limit',
+    ask: async (side) => {
+      await delay(REPEATED_MS)
+      return get('/api/oauth/usage')(side)
+    }
+  },
   { title: 'models', ask: get('/v1/models?limit=1000', { 'anthropic-version': '2023-06-01' }) },
   { title: 'metrics', ask: post('/v1/metrics', { resourceMetrics: [] }) },
+  { title: 'logs', ask: post('/v1/logs', { resourceLogs: [] }) },
+  { title: 'traces', ask: post('/v1/traces', { resourceSpans: [] }) },
   {
     title: 'a question of a stranger',
     ask: (side) => ask({ ...side, access: 'stranger' })
@@ -227,13 +261,23 @@ const LEFT_OUT =
   /^(?:date|connection|keep-alive|content-length|transfer-encoding|server-timing|x-request-id|request-id|x-kiro-gateway-.*|content-security-policy|strict-transport-security|x-content-type-options|x-frame-options|referrer-policy|permissions-policy|cross-origin-.*)$/
 
 const SECRETS = /"(access_token|refresh_token|device_code|user_code|uuid|request_id)":"[^"]*"/g
+/** What is another each time: ids of answers, and how long and until when. */
+const CHANGING = [
+  [/"id":"msg_[^"]*"/g, '"id":"msg_…"'],
+  [/"resets_at":"[^"]*"/g, '"resets_at":"…"'],
+  [/^(retry-after|anthropic-ratelimit-[\w-]*reset): \d+$/, '$1: …']
+] as const
+
+function steady(text: string): string {
+  return CHANGING.reduce((so, [pattern, shape]) => so.replace(pattern, shape), text)
+}
 
 function shown({ headers, body }: Reply): string {
   const lines = Object.entries(headers)
     .filter(([name]) => !LEFT_OUT.test(name))
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, value]) => `\`${name}: ${value}\``)
-  const text = body
+    .map(([name, value]) => `\`${steady(`${name}: ${value}`)}\``)
+  const text = steady(body)
     .replaceAll(SECRETS, '"$1":"…"')
     .replaceAll(/user_code=[A-Z-]+/g, 'user_code=…')
     .replaceAll(/\s+/g, ' ')
@@ -282,18 +326,25 @@ t.test('the reference and ours', async (t) => {
       theirs.status === mine.status ? `${mine.status}` : `${theirs.status} / ${mine.status}`
     rows.push(`| ${title} | ${statuses} | ${shown(theirs)} | ${shown(mine)} |`)
   }
-  writeFileSync(PAGE, `${HEAD}\n${rows.join('\n')}\n`)
+  const page = `${HEAD}\n${rows.join('\n')}\n`
+  if (process.argv.includes('--check')) t.equal(narrow(readFileSync(PAGE, 'utf8')), narrow(page))
+  else writeFileSync(PAGE, page)
   t.equal(rows.length, STEPS.length)
 })
 
+/** A table without what a formatter adds to it. */
+function narrow(page: string): string {
+  return page.replaceAll(/ +/g, ' ').replaceAll(/-{3,}/g, '---')
+}
+
 const HEAD = `# Side by side
 
-Lab note, written by \`node test/claude-gateway/side-by-side.ts\`: what the gateway in the package of Claude Code 2.1.332
+Lab note, written by \`node test/claude-gateway/side-by-side.ts\`: what the gateway in the package of Claude Code ${CLAUDE_VERSION}
 (\`claude gateway\`, with PostgreSQL and an OpenID provider) answers to each request of the client, and what ours does. Limits:
 150 cents and 5 credits a day. Headers of HTTP and of diagnosis are left out, secrets are \`…\`.
 
 Where they differ: the reference has no revocation here, cannot refresh because this provider gives it no refresh token, and
-repeats its usage for 2 s. Ours names credits (\`CRD\`), adds \`x-should-retry: false\` to each 401, as the contract asks, and
+repeats its usage for 2 s. It calls a poll too early with 429, RFC 8628 with 400; the client takes both. Ours names credits (\`CRD\`), adds \`x-should-retry: false\` to each 401, as the contract asks, and
 counts what running requests have reserved.
 
 | request | status (theirs / ours) | reference | ours |

@@ -49,6 +49,8 @@ export interface BrowserOptions {
   readonly timezoneId?: string
   /** Every name below `.example` is this machine. */
   readonly knowsExamples?: boolean
+  /** Certificates of a CA that the machine does not know are taken. */
+  readonly ignoreHTTPSErrors?: boolean
 }
 
 /** A browser with a profile of its own, and what went wrong on its pages. */

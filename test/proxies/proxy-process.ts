@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -11,6 +11,14 @@ import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
 const ROOT = join(import.meta.dirname, '../..')
 
 export type ProxyName = 'caddy' | 'nginx'
+
+/** Why tests with Caddy are skipped; `false` where it is there. With CADDY_REQUIRED=1 a missing one fails. */
+export function whyNoCaddy(): string | false {
+  if (process.env['CADDY_REQUIRED'] === '1') return false
+  return spawnSync('caddy', ['version']).status === 0
+    ? false
+    : 'there is no Caddy here: apt-get install caddy'
+}
 
 /** A proxy of Debian with a configuration of this project, in a folder of its own. */
 export class ProxyProcess {
@@ -52,6 +60,26 @@ export class ProxyProcess {
       .replace('gateway-a:8000 gateway-b:8000', `${new URL(first).host} ${new URL(second).host}`)
       .replace(/^:8000/m, `http://localhost:${port}`)
     return caddy(folder, `http://localhost:${port}`, config)
+  }
+
+  /**
+   * Caddy with a certificate of its own CA (`tls internal`) before several, each in its turn, by the file of
+   * `docker-compose.fleet.yml`.
+   */
+  static async startForFleet(gatewayUrls: readonly string[]): Promise<ProxyProcess> {
+    const folder = mkdtempSync(join(tmpdir(), 'proxy-test-'))
+    const url = `https://localhost:${await freePort()}`
+    const hosts = gatewayUrls.map((gateway) => new URL(gateway).host).join(' ')
+    const config = readFileSync(join(ROOT, 'docker/Caddyfile'), 'utf8')
+      .replace(/\{\$GATEWAYS:[^}]*\}/, hosts)
+      .replace(/\{\$LB_POLICY:[^}]*\}/, 'round_robin')
+      .replace(/^:8000 \{/m, `${url} {\n\ttls internal`)
+    return caddy(folder, url, config)
+  }
+
+  /** The certificate of Caddy's own CA, which is made at its start. */
+  get authority(): string {
+    return join(this.#folder, 'caddy/pki/authorities/local/root.crt')
   }
 
   /** nginx reads its configuration again: it leads to another gateway now, and what runs goes on. */
