@@ -13,7 +13,7 @@ import type { Called } from './coverage-probe.ts'
  * renewal of a token, with and without the look at the account's usage, run besides. Exits with 1 if these are more than somebody can follow.
  */
 
-const MaxFiles = { request: 76, frame: 12, row: 8 }
+const MaxFiles = { request: 78, frame: 12, row: 8 }
 const OperatorKey = 'an-operator-key'
 const Short = 'sim:events=10 sim:gap=0'
 const WarmUps = 20
@@ -167,6 +167,7 @@ async function stillLife(take: () => Promise<Called>, key: string): Promise<Call
   let called: Called | undefined
   const onText = async () => {
     if (called !== undefined) return
+    await delay(SettledMs) // its own beginning is told by then, which each request does
     await take()
     await delay(SilenceMs)
     called = await take()
