@@ -15,6 +15,8 @@ const GoalPercent = 40
 const Sessions = 4
 const Turns = 40
 const Shown = [20, 40]
+/** Characters of an answer that is not whole. */
+const MaxTold = 500
 const News = [{ role: 'user', content: 'The next file. '.repeat(64) }]
 
 type Item = object
@@ -192,7 +194,8 @@ async function openHttp(url: string, { settings, key }: Begin): Promise<Client> 
         text += String(chunk)
         if (text.includes('response.output_text.delta')) firstMs ||= performance.now() - askedAt
       }
-      const [, json = ''] = /data: (\{"type":"response.completed".*)\n/.exec(text) ?? []
+      const [, json] = /data: (\{"type":"response.completed".*)\n/.exec(text) ?? []
+      if (json === undefined) throw new Error(`${response.statusCode}: ${text.slice(-MaxTold)}`)
       const { response: answer }: { response: { output: Item[] } } = JSON.parse(json)
       items.push(...answer.output)
       return firstMs
