@@ -362,7 +362,11 @@ const managerIn = (home) =>
 `
 
 /** Resolves with what `service logs --follow | head -n 1` shows, and the exit code of the former. */
-async function followIntoHead(home: string, manager: string, path = '/usr/bin:/bin') {
+async function followIntoHead(
+  home: string,
+  manager: string,
+  { path = '/usr/bin:/bin', onShown = (): void => {} } = {}
+) {
   const script = join(home, 'logs.ts')
   writeFileSync(
     script,
@@ -381,7 +385,9 @@ process.exitCode = 10 + (await showLogs({ values: { follow: true }, terminal, si
   )
   const command = '{ "$0" --no-warnings "$1"; echo $? >&2; } | head -n 1' // a pipe, as shells make them
   const env = { ...process.env, PATH: path }
-  const { stdout, stderr } = await run('sh', ['-c', command, process.execPath, script], { env })
+  const pipeline = run('sh', ['-c', command, process.execPath, script], { env })
+  pipeline.child.stdout?.once('data', onShown)
+  const { stdout, stderr } = await pipeline
   return [stdout, stderr]
 }
 
@@ -392,7 +398,7 @@ t.test('service logs --follow ends at once when its reader has left', async (t) 
   // tail watches the reader of its output as journalctl does.
   const journalctl = `#!/bin/sh\nexec tail -f '${join(home, 'a.log')}'\n`
   writeFileSync(join(bin, 'journalctl'), journalctl, { mode: 0o755 })
-  const said = await followIntoHead(home, SYSTEMD, `${bin}:/usr/bin:/bin`)
+  const said = await followIntoHead(home, SYSTEMD, { path: `${bin}:/usr/bin:/bin` })
   t.same(said, ['one\n', '10\n'], 'although no other line comes')
 })
 
@@ -401,9 +407,14 @@ t.test('at launchd it ends with the next line', async (t) => {
   const log = join(home, LOG_FILE)
   mkdirSync(join(log, '..'), { recursive: true })
   writeFileSync(log, 'one\n')
-  const writing = setInterval(() => appendFileSync(log, 'more\n'), 100)
-  t.teardown(() => clearInterval(writing))
-  t.same(await followIntoHead(home, LAUNCHD), ['one\n', '10\n'])
+  let writing: NodeJS.Timeout | undefined
+  const onShown = (): void => {
+    writing = setInterval(() => appendFileSync(log, 'more\n'), 100)
+  }
+  const said = await followIntoHead(home, LAUNCHD, { onShown }).finally(() =>
+    clearInterval(writing)
+  )
+  t.same(said, ['one\n', '10\n'])
 })
 
 t.test('LogFile', async (t) => {
