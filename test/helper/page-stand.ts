@@ -29,6 +29,9 @@ const POLICY = [
   "frame-ancestors 'none'"
 ].join('; ')
 
+/** A page that hears nothing for longer says that its figures are old. */
+const BEAT_MS = 1_000
+
 /** The page of the dashboard, with whatever the test makes up for it in place of a gateway. */
 export class PageStand {
   /** What a page is told first. */
@@ -43,6 +46,8 @@ export class PageStand {
   whyNot: { readonly code: string; readonly message: string } | null = null
   /** Grows when the gateway has forgotten its tokens, as after a restart. */
   csrf = 1
+  /** Nothing is told but what the test tells; else the figures of now each second, as by a gateway. */
+  isSilent = false
   /** How many feeds there were. */
   opened = 0
   readonly panel: MadeUpPanel
@@ -51,6 +56,7 @@ export class PageStand {
   readonly #feeds = new Set<ServerResponse>()
   readonly #server = createServer((request, response) => void this.#answer(request, response))
   #port = 0
+  #beat: NodeJS.Timeout | undefined
 
   constructor(snapshot: Snapshot) {
     this.snapshot = snapshot
@@ -61,6 +67,9 @@ export class PageStand {
   async start(): Promise<this> {
     await new Promise<void>((resolve) => this.#server.listen(this.#port, '127.0.0.1', resolve))
     this.#port = (this.#server.address() as AddressInfo).port
+    this.#beat = setInterval(() => {
+      if (!this.isSilent) this.tick(this.snapshot.now)
+    }, BEAT_MS)
     return this
   }
 
@@ -77,9 +86,11 @@ export class PageStand {
     for (const feed of this.#feeds) write(feed, event, value)
   }
 
-  /** Tells the figures of now, judged as the gateway does. */
-  tick(now: NowFigures): void {
-    this.tell('tick', { ...now, verdict: judge(now, this.snapshot.account) })
+  /** Tells the figures of now, judged as the gateway does. They hold until there are others, also for pages that come back. */
+  tick(figures: NowFigures): void {
+    const now = { ...figures, verdict: judge(figures, this.snapshot.account) }
+    this.snapshot = { ...this.snapshot, now }
+    this.tell('tick', now)
   }
 
   /** The feeds end, as where a worker goes. */
@@ -89,6 +100,7 @@ export class PageStand {
   }
 
   async stop(): Promise<void> {
+    clearInterval(this.#beat)
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve())
       this.#server.closeAllConnections()

@@ -206,8 +206,7 @@ check('trouble leads the page with what to do, and passes', async (t, stand, pag
   t.match(await page.locator('.plot[data-state="lost"]').innerText(), /Worker 2: restarting/)
   t.match(await page.locator('#processes tr', { hasText: 'worker 2' }).innerText(), /restarting/)
   const wide = { ...now.connections, budget: null, unleased: null, members: [] }
-  const ticking = setInterval(() => stand.tick({ ...now, connections: wide }), 500)
-  t.teardown(() => clearInterval(ticking))
+  stand.tick({ ...now, connections: wide })
   await page.locator('#verdict').waitFor({ state: 'detached' })
   t.equal(await page.locator('[data-metric="connections-budget"]').textContent(), 'no limit')
   await visit(page, 'Overview')
@@ -459,7 +458,8 @@ check(
     while (stand.opened === before) await delay(10)
     await page.locator('#live[data-state="live"]').waitFor()
     t.equal(stand.listening, 1)
-    await page.getByText(/No data for [3-9] s/).waitFor()
+    stand.isSilent = true
+    await page.getByText(/No data for \d+ s/).waitFor()
     const complaints = browser?.complaints.splice(0) ?? []
     t.ok(
       complaints.every((text) => /ERR_|Failed to load/.test(text)),
@@ -514,8 +514,6 @@ check(
     stand.panel.addDevices('claude-code', 'laptop-of-anna')
     stand.panel.operate()
     await opened(stand, page)
-    const ticking = setInterval(() => stand.tick(stand.snapshot.now), 1_000)
-    t.teardown(() => clearInterval(ticking))
     const schemes = ['light', 'dark'] as const
     // Colours move nothing: by day each width has one of the two.
     const views = [320, 390, 640, 768, 1280, 1920].flatMap((width, index) =>
@@ -648,8 +646,6 @@ check('a gateway without keys gets an operator key before all others', async (t,
   t.same(stand.panel.changes, ['reload {}'])
   Object.assign(stand, { isOpen: false, key: 'a-key-of-the-operator' })
   // As long as there are events, the page asks for its session after a change alone.
-  const ticking = setInterval(() => stand.tick(stand.snapshot.now), 1_000)
-  t.teardown(() => clearInterval(ticking))
   await page.getByRole('button', { name: 'Reload the settings' }).click()
   await page.getByRole('heading', { name: 'Sign in', level: 2 }).waitFor()
   t.equal(await page.locator('#board').count(), 0, 'the key is asked for at once')

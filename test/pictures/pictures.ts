@@ -130,7 +130,6 @@ async function take(picture: Picture, browser: Browser): Promise<void> {
   prepare?.(stand)
   const page = await browser.open()
   await page.context().clearCookies() // which have no ports
-  const ticking = setInterval(() => stand.tick(stand.snapshot.now), 1_000)
   try {
     await page.setViewportSize({ width, height })
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
@@ -146,7 +145,6 @@ async function take(picture: Picture, browser: Browser): Promise<void> {
     const kilobytes = Math.ceil(statSync(path).size / 1000)
     process.stdout.write(`${relative(ROOT, path)} ${kilobytes} KB\n`)
   } finally {
-    clearInterval(ticking)
     await page.close()
     await stand.stop()
   }
