@@ -21,15 +21,19 @@ t.test('what one gateway hears of the account, all know', { skip }, async (t) =>
   const ofAll = () => Promise.all(gateways.map(({ url }) => fetch(`${url}/v1/usage`)))
 
   t.test('what it has used is asked once', async (t) => {
+    const began = performance.now()
     const answers = [...(await ofAll()), ...(await ofAll())]
+    const tookMs = performance.now() - began
     const texts = await Promise.all(answers.map((one) => one.text()))
     t.same(
       answers.map(({ status }) => status),
       [200, 200, 200, 200, 200, 200]
     )
     t.match(texts[0], /limit/)
-    t.same(new Set(texts).size, 1)
-    t.equal(asked('getUsageLimits'), 1)
+    // An answer is given again for 15 s.
+    const times = asked('getUsageLimits')
+    t.ok(times >= 1 && times <= 1 + Math.floor(tookMs / 15_000), `${times} in ${tookMs} ms`)
+    if (times === 1) t.same(new Set(texts).size, 1)
   })
 
   t.test('a suspension stops all within a second, and all go on when it is over', async (t) => {

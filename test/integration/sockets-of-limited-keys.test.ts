@@ -29,7 +29,13 @@ t.test('messages that wait for a stream of their key hold no memory of others', 
   })
   const gateway = await startGateway({
     upstreamUrl: upstream.url.origin,
-    env: { WORKERS: '1', PROXY_API_KEY: 'good-key', STATE_DIR: stateDir, MEMORY_LIMIT: '512M' }
+    env: {
+      WORKERS: '1',
+      PROXY_API_KEY: 'good-key',
+      STATE_DIR: stateDir,
+      MEMORY_LIMIT: '512M',
+      TRANSFORM_TIMEOUT: '60' // CPU time, which a busy machine makes longer
+    }
   })
   t.teardown(() => gateway.destroy())
   const open = (): Promise<FrameClient> => FrameClient.open(t, gateway.url, { key })
