@@ -10,7 +10,7 @@ t.setTimeout(600_000) // real vocabularies, on a machine that may be busy
 /** One model of each vocabulary; at night those of the page of compatibility, and its requests. */
 const trial = isNightly
   ? { models: MODELS }
-  : { models: ['claude-haiku-5.5', 'gpt-5.6-luna'], requests: 4, seed: 1 }
+  : { models: ['claude-haiku-5.5', 'gpt-5.6-luna'], requests: 4, seeds: [1] }
 
 for (const model of trial.models)
   t.test(`counts of ${model} are right beside a real vocabulary`, async (t) => {

@@ -1,5 +1,5 @@
 import { versionOf } from '../models/models.ts'
-import { type CharWeights, type TextFamily, toPairTable } from './text-counter.ts'
+import { type TextFamily, toPairTable } from './text-counter.ts'
 
 /** A kind of model, whose members count alike until more is learnt of each. */
 export interface TokenFamily extends TextFamily {
@@ -13,72 +13,43 @@ export interface ImageSize {
 }
 
 /** Fitted to o200k, the vocabulary of GPT since 4o. Vocabularies of open models are close to it. */
-const GPT: CharWeights = {
-  word: 1.06,
-  wordAfterIndent: 0.74,
-  wordAfterSymbol: 1.11,
-  wordAfterDigit: 1.43,
-  hump: 0.59,
-  letter: 0.01,
-  lateLetter: 0.3,
-  capital: 0.13,
-  smallAfterCapital: 0.7,
-  number: 1.4,
-  numberAfterLetter: 0.83,
-  digit: 0.2,
-  symbol: 0.23,
-  symbolAfterSpace: 0.65,
-  symbolAfterIndent: 0.74,
-  symbolAfterWord: 0.17,
-  lineEnd: 0.56,
-  lineEndAfterSymbol: 0.13,
-  blankLine: 0.05,
-  indent: 0.97,
-  indentSpace: 0.01,
-  otherLetter: 0.13,
-  cjk: 0.68,
-  cjkStart: 0.7,
-  sign: 1.1,
-  signAfterSign: 0.4,
-  emoji: 3
-}
+const GPT_TABLE = toPairTable(`
+             small capital   digit   space lineEnd  symbol   other     cjk    sign   emoji  indent    late
+  start       1.04    1.06    1.40    0.00    0.56    0.87    1.19    1.38    1.10    3.00       -       -
+  small       0.03    0.53    0.67    0.00    1.10    0.49    0.13    1.38    1.09    3.00       -    0.30
+  capital     0.38    0.16    0.88    0.00    0.58    0.30    0.13    1.38    1.10    3.00       -       -
+  digit       1.25    1.41    0.25    0.00    0.74    0.81    1.19    1.38    1.09    3.00       -       -
+  space       0.96    1.08    1.46       -    0.56    1.01    1.19    1.38    1.05    3.00    1.11       -
+  lineEnd     0.92    1.00    1.42       -    0.04    1.04    1.19    1.38    1.07    3.00    0.95       -
+  symbol      1.07    0.69    1.54    0.00    0.00    0.21    1.19    1.38    1.12    3.00       -       -
+  other       0.01    1.07    1.40    0.00    0.56    0.23    0.13    1.38    1.10    3.00       -       -
+  cjk         1.07    1.07    1.40    0.00    0.56    0.23    1.19    0.68    1.10    3.00       -       -
+  sign        1.05    1.07    1.38    0.00    0.54    0.27    1.19    1.38    0.28    3.00       -       -
+  emoji       1.07    1.07    1.40    0.00    0.56    0.23    1.19    1.38    1.10    3.00       -       -
+  indent      0.68    0.77    1.56       -    0.56    0.96    1.19    1.38    1.13    3.00    0.01       -
+  late           -    0.60    0.83    0.00    0.56    0.37    0.13    1.38    1.10    3.00       -    0.30
+`)
 
-/** Fitted to the vocabulary that Anthropic has published, a quarter, and to cl100k, and for CJK to kiro-protocol §6.2. */
-const CLAUDE: CharWeights = {
-  word: 1.14,
-  wordAfterIndent: 0.32,
-  wordAfterSymbol: 1.26,
-  wordAfterDigit: 1.52,
-  hump: 0.29,
-  letter: 0.01,
-  lateLetter: 0.3,
-  capital: 0.19,
-  smallAfterCapital: 1.07,
-  number: 1.5,
-  numberAfterLetter: 0.86,
-  digit: 0.2,
-  symbol: 0.22,
-  symbolAfterSpace: 0.65,
-  symbolAfterIndent: 0.52,
-  symbolAfterWord: 0.13,
-  lineEnd: 0.77,
-  lineEndAfterSymbol: 0.51,
-  blankLine: 0.05,
-  indent: 1.16,
-  indentSpace: 0.01,
-  otherLetter: 0.34,
-  cjk: 1.1,
-  cjkStart: 0.44,
-  sign: 1.1,
-  signAfterSign: 0.4,
-  emoji: 3
-}
+/** Fitted to cl100k, and for CJK to kiro-protocol §6.2. */
+const CLAUDE_TABLE = toPairTable(`
+             small capital   digit   space lineEnd  symbol   other     cjk    sign   emoji  indent    late
+  start       1.06    1.08    1.42    0.00    0.73    0.82    1.40    1.45    1.04    2.83       -       -
+  small       0.03    0.29    0.64    0.00    1.25    0.47    0.32    1.45    1.02    2.83       -    0.28
+  capital     0.55    0.15    0.87    0.00    0.75    0.20    0.32    1.45    1.04    2.83       -       -
+  digit       1.30    1.38    0.20    0.00    0.86    0.78    1.40    1.45    1.03    2.83       -       -
+  space       0.97    0.98    1.48       -    0.73    1.03    1.40    1.45    1.04    2.83    1.33       -
+  lineEnd     0.93    0.98    1.43       -    0.02    1.01    1.40    1.45    1.02    2.83    1.21       -
+  symbol      1.08    0.74    1.59    0.00    0.00    0.19    1.40    1.45    1.06    2.83       -       -
+  other       0.01    1.08    1.42    0.00    0.73    0.21    0.32    1.45    1.04    2.83       -       -
+  cjk         1.08    1.08    1.42    0.00    0.73    0.21    1.40    1.04    1.04    2.83       -       -
+  sign        1.06    1.08    1.40    0.00    0.74    0.25    1.40    1.45    0.33    2.83       -       -
+  emoji       1.08    1.08    1.42    0.00    0.73    0.21    1.40    1.45    1.04    2.83       -       -
+  indent      0.44    0.35    1.54       -    0.73    0.74    1.40    1.45    1.05    2.83    0.01       -
+  late           -    0.28    0.81    0.00    0.73    0.29    0.32    1.45    1.04    2.83       -    0.28
+`)
 
-const GPT_TABLE = toPairTable(GPT)
-const CLAUDE_TABLE = toPairTable(CLAUDE)
-
-/** Claude 3 and 4 count about 15 % more than cl100k does (kiro-protocol §6.2), which is this much of the table. */
-const CLAUDE_RATIO = 1.085
+/** Claude 3 and 4 count about 15 % more than cl100k does (kiro-protocol §6.2). */
+const CLAUDE_RATIO = 1.15
 /** Anthropic's figure for its newer tokenizer, against the one before. */
 const NEWER_RATIO = 1.3
 /** Opus 4.7. Ranks as in `versionOf()`. */
