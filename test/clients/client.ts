@@ -90,6 +90,20 @@ export interface Command {
   readonly interruptWhen?: string
 }
 
+/** Makes a command that asks, with options of its client. */
+type Asking = (argv: readonly string[], prompt: string, place: Place) => Command
+
+/** How a command asks: with no options in a new session, and with `goOn` in the session before. */
+export function asking(
+  command: Asking,
+  goOn: readonly string[]
+): Required<Pick<Way, 'ask' | 'resume'>> {
+  return {
+    ask: (prompt, place) => command([], prompt, place),
+    resume: (prompt, place) => command(goOn, prompt, place)
+  }
+}
+
 /** Path of a program that came with a client. */
 export function programOf(place: Place, name: string): string {
   return `${place.installed}/node_modules/.bin/${name}`
@@ -108,6 +122,11 @@ export function shellTools(call: (command: string) => string): ShellTools {
     read: (path) => call(`cat ${path}`)
   }
 }
+
+/** A shell that clients call `bash`, as OpenCode does. */
+export const BASH_TOOLS = shellTools(
+  (command) => `bash with ${JSON.stringify({ command, description: 'runs it' })}`
+)
 
 function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`

@@ -14,6 +14,7 @@ const SHELL = shellTools(
   (command) => `run_commands with ${JSON.stringify({ commands: [command] })}`
 )
 
+const FREE = ['--auto-approve', 'true']
 const SETTINGS = '.cline/data/settings/providers.json'
 
 export const CLINE: Client = {
@@ -37,7 +38,7 @@ export const CLINE: Client = {
     { ...providerWay('Messages', 'anthropic'), dropsReasoning: true },
     setUpWay('cline', SETTINGS, {
       api: 'Chat Completions',
-      ask: (prompt, place) => cline(['--auto-approve', 'true', prompt], place),
+      ask: (prompt, place) => cline([...FREE, prompt], place),
       tools: SHELL
     })
   ]
@@ -48,9 +49,8 @@ function providerWay(api: Api, provider: string): Way {
   return {
     api,
     files: (place) => ({ [SETTINGS]: settingsOf(provider, place) }),
-    ask: (prompt, place) => cline(['--auto-approve', 'true', prompt], place),
-    think: (prompt, place) =>
-      cline(['--auto-approve', 'true', '--thinking', 'high', prompt], place),
+    ask: (prompt, place) => cline([...FREE, prompt], place),
+    think: (prompt, place) => cline([...FREE, '--thinking', 'high', prompt], place),
     tools: SHELL,
     more: [THINKING]
   }

@@ -1,5 +1,6 @@
 import {
   type Api,
+  asking,
   type Client,
   type Command,
   type Place,
@@ -16,6 +17,7 @@ const REASONING: Readonly<Record<string, object>> = {
   anthropic: { thinking: { type: 'enabled', budget_tokens: 4000 } }
 }
 const CONFIG = '.continue/config.yaml'
+const GO_ON = ['--resume']
 
 const SHELL = shellTools((command) => `Bash with ${JSON.stringify({ command })}`)
 
@@ -28,8 +30,7 @@ export const CONTINUE: Client = {
     providerWay('Messages', 'anthropic'),
     setUpWay('continue', CONFIG, {
       api: 'Chat Completions',
-      ask: (prompt, place) => plainCn(['-p', prompt], place),
-      resume: (prompt, place) => plainCn(['--resume', '-p', prompt], place),
+      ...asking((argv, prompt, place) => plainCn([...argv, '-p', prompt], place), GO_ON),
       tools: SHELL
     })
   ]
@@ -39,8 +40,7 @@ function providerWay(api: Api, provider: string): Way {
   return {
     api,
     files: (place) => ({ [CONFIG]: configOf(provider, place) }),
-    ask: (prompt, place) => cn(['-p', prompt], place),
-    resume: (prompt, place) => cn(['--resume', '-p', prompt], place),
+    ...asking((argv, prompt, place) => cn([...argv, '-p', prompt], place), GO_ON),
     tools: SHELL,
     dropsReasoning: true,
     more: [THINKING]

@@ -1,19 +1,19 @@
 import { survivesInterruption } from './cli-trials.ts'
 import {
   type Api,
+  asking,
+  BASH_TOOLS,
   binaryOf,
   type Client,
   type Command,
   type Place,
-  shellTools,
   type Way
 } from './client.ts'
 import { setUpWay } from './set-up-way.ts'
 import { THINKING } from './upstream-trials.ts'
 
-const SHELL = shellTools(
-  (command) => `bash with ${JSON.stringify({ command, description: 'runs it' })}`
-)
+const QUIET: readonly string[] = ['--silent']
+const GO_ON = ['--continue']
 
 export const COPILOT: Client = {
   name: 'Copilot CLI',
@@ -33,9 +33,8 @@ export const COPILOT: Client = {
     providerWay('Messages', { path: '', COPILOT_PROVIDER_TYPE: 'anthropic' }),
     setUpWay('copilot', '.copilot/providers.json', {
       api: 'Responses',
-      ask: (prompt, place) => copilot([...QUIET, '-p', prompt], place),
-      resume: (prompt, place) => copilot([...QUIET, '--continue', '-p', prompt], place),
-      tools: SHELL
+      ...asking((argv, prompt, place) => copilot([...QUIET, ...argv, '-p', prompt], place), GO_ON),
+      tools: BASH_TOOLS
     })
   ]
 }
@@ -58,8 +57,7 @@ function providerWay(api: Api, { path, ...variables }: Provider): Way {
   }
   return {
     api,
-    ask: (prompt, place) => withProvider(['-p', prompt], place),
-    resume: (prompt, place) => withProvider(['--continue', '-p', prompt], place),
+    ...asking((argv, prompt, place) => withProvider([...argv, '-p', prompt], place), GO_ON),
     think: (prompt, place) => withProvider(['--reasoning-effort', 'high', '-p', prompt], place),
     chat: {
       command: (place) => withProvider([], place, []),
@@ -69,12 +67,10 @@ function providerWay(api: Api, { path, ...variables }: Provider): Way {
       ready: /❯/,
       interrupt: [{ key: 'C-c' }]
     },
-    tools: SHELL,
-    more: [survivesInterruption(SHELL), THINKING]
+    tools: BASH_TOOLS,
+    more: [survivesInterruption(BASH_TOOLS), THINKING]
   }
 }
-
-const QUIET: readonly string[] = ['--silent']
 
 /** It unpacks itself into a cache, 300 MB, which all homes of a run may share. */
 function copilot(argv: readonly string[], place: Place): Command {

@@ -1,11 +1,12 @@
 import { survivesInterruption } from './cli-trials.ts'
 import {
   type Api,
+  asking,
+  BASH_TOOLS,
   binaryOf,
   type Client,
   type Command,
   type Place,
-  shellTools,
   type Way
 } from './client.ts'
 import { openCodeConfig } from './opencode.ts'
@@ -13,10 +14,7 @@ import { setUpWay } from './set-up-way.ts'
 import { THINKING } from './upstream-trials.ts'
 
 const CONFIG = '.config/kilo/kilo.json'
-
-const SHELL = shellTools(
-  (command) => `bash with ${JSON.stringify({ command, description: 'runs it' })}`
-)
+const GO_ON = ['--continue']
 
 /** Of 7.8.1 the registry has no binary for Linux. */
 export const KILO_CODE: Client = {
@@ -29,9 +27,8 @@ export const KILO_CODE: Client = {
     providerWay('Messages', '@ai-sdk/anthropic'),
     setUpWay('kilo', CONFIG, {
       api: 'Chat Completions',
-      ask: (prompt, place) => kilo([], prompt, place),
-      resume: (prompt, place) => kilo(['--continue'], prompt, place),
-      tools: SHELL
+      ...asking(kilo, GO_ON),
+      tools: BASH_TOOLS
     })
   ]
 }
@@ -40,10 +37,9 @@ function providerWay(api: Api, npm: string): Way {
   return {
     api,
     files: (place) => ({ [CONFIG]: openCodeConfig(npm, place) }),
-    ask: (prompt, place) => kilo(modelOf(place), prompt, place),
-    resume: (prompt, place) => kilo([...modelOf(place), '--continue'], prompt, place),
-    tools: SHELL,
-    more: [survivesInterruption(SHELL), THINKING]
+    ...asking((argv, prompt, place) => kilo([...modelOf(place), ...argv], prompt, place), GO_ON),
+    tools: BASH_TOOLS,
+    more: [survivesInterruption(BASH_TOOLS), THINKING]
   }
 }
 

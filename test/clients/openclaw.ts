@@ -1,6 +1,7 @@
 import { survivesInterruption } from './cli-trials.ts'
 import {
   type Api,
+  asking,
   type Client,
   type Command,
   type Place,
@@ -25,8 +26,7 @@ export const OPENCLAW: Client = {
     apiWay('Messages', 'anthropic-messages'),
     setUpWay('openclaw', CONFIG, {
       api: 'Chat Completions',
-      ask: (prompt, place) => openclaw([], prompt, place),
-      resume: (prompt, place) => openclaw([], prompt, place),
+      ...asking(openclaw, []),
       tools: SHELL
     })
   ]
@@ -36,8 +36,7 @@ function apiWay(api: Api, openclawApi: string): Way {
   return {
     api,
     files: (place) => ({ [CONFIG]: configOf(openclawApi, place) }),
-    ask: (prompt, place) => openclaw(modelOf(place), prompt, place),
-    resume: (prompt, place) => openclaw(modelOf(place), prompt, place),
+    ...asking((argv, prompt, place) => openclaw([...modelOf(place), ...argv], prompt, place), []),
     think: (prompt, place) => openclaw([...modelOf(place), '--thinking', 'high'], prompt, place),
     tools: SHELL,
     more: [survivesInterruption(SHELL), THINKING]

@@ -1,11 +1,12 @@
 import { survivesInterruption } from './cli-trials.ts'
 import {
   type Api,
+  asking,
+  BASH_TOOLS,
   binaryOf,
   type Client,
   type Command,
   type Place,
-  shellTools,
   type Way
 } from './client.ts'
 import { setUpWay } from './set-up-way.ts'
@@ -23,9 +24,8 @@ const REASONING: Readonly<Record<string, object>> = {
   '@ai-sdk/anthropic': { thinking: { type: 'enabled', budgetTokens: 4000 } }
 }
 
-const SHELL = shellTools(
-  (command) => `bash with ${JSON.stringify({ command, description: 'runs it' })}`
-)
+const CONFIG = '.config/opencode/opencode.json'
+const GO_ON = ['--continue']
 
 export const OPENCODE: Client = {
   name: 'OpenCode',
@@ -35,11 +35,10 @@ export const OPENCODE: Client = {
     providerWay('Chat Completions', '@ai-sdk/openai-compatible'),
     providerWay('Responses', '@ai-sdk/openai'),
     providerWay('Messages', '@ai-sdk/anthropic'),
-    setUpWay('opencode', '.config/opencode/opencode.json', {
+    setUpWay('opencode', CONFIG, {
       api: 'Chat Completions',
-      ask: (prompt, place) => plainOpencode([], prompt, place),
-      resume: (prompt, place) => plainOpencode(['--continue'], prompt, place),
-      tools: SHELL
+      ...asking(plainOpencode, GO_ON),
+      tools: BASH_TOOLS
     })
   ]
 }
@@ -47,12 +46,11 @@ export const OPENCODE: Client = {
 function providerWay(api: Api, npm: string): Way {
   return {
     api,
-    files: (place) => ({ '.config/opencode/opencode.json': openCodeConfig(npm, place) }),
-    ask: (prompt, place) => opencode([], prompt, place),
-    resume: (prompt, place) => opencode(['--continue'], prompt, place),
-    tools: SHELL,
+    files: (place) => ({ [CONFIG]: openCodeConfig(npm, place) }),
+    ...asking(opencode, GO_ON),
+    tools: BASH_TOOLS,
     more: [
-      survivesInterruption(SHELL),
+      survivesInterruption(BASH_TOOLS),
       THINKING,
       sendsPdf((prompt, place) => opencode([`--file=${PDF_NAME}`], prompt, place))
     ]

@@ -16,7 +16,7 @@ export const THINKING_GPT = 'gpt-5.4'
 const ROUNDS = 3
 /** Requests that a client may send after its quota is used up: Continue tries ten times more, OpenCode and Cline five times. */
 const MOST_REFUSED = 11
-/** Longest time from the first refusal until a client has told its user so; all of these double their waits. */
+/** Longest time from the first refusal to the last: those that try again double their waits. */
 const REFUSAL_SECONDS = 140
 export const PDF_NAME = 'report.pdf'
 
@@ -63,8 +63,11 @@ async function tryQuota(session: Session): Promise<string | null> {
     const requests = session.logged().filter(({ event }) => event === 'request.completed')
     const refusals = requests.filter(({ code }) => code === EXHAUSTED)
     const refused = refusals.length
-    // However slowly it starts and works.
-    const seconds = (Date.now() - Date.parse(String(refusals[0]?.['time']))) / 1000
+    // However slowly it starts, works and ends.
+    const [firstAt = 0, lastAt = 0] = [refusals[0], refusals.at(-1)].map((line) =>
+      Date.parse(String(line?.['time']))
+    )
+    const seconds = (lastAt - firstAt) / 1000
     const left = requests.filter(({ code }) => code === 'GW_CLIENT_CLOSED').length
     const calls = session.upstreamCalls() - answersIn(requests) - left
     const told = `${refused} requests and ${calls} calls were refused`
