@@ -78,6 +78,14 @@ t.test(
     t.ok(Math.abs(hidden - HIDDEN) < 400, `hidden: ${hidden}`)
     t.ok(input > 0 && input < 400, `input: ${input}`)
     t.ok(within > 0 && within < 1_500, `within: ${within}`)
+    const before = gateway.lines.length
+    for (const pid of gateway.workerPids()) process.kill(pid, 'SIGKILL')
+    await gateway.logged(
+      ({ msg, state }) => msg === 'worker changed state' && state === 'ready',
+      before
+    )
+    const { hidden_tokens: known } = await ask(gateway.url, '/v1/messages/count_tokens', small)
+    t.ok(Math.abs(Number(known) - hidden) < 400, `a new worker knows what others learnt: ${known}`)
     const large = requestOf('code', MODEL, random)
     const counted = await ask(gateway.url, '/v1/messages/count_tokens', large)
     const answered = (await ask(gateway.url, '/v1/messages', { ...large, stream: false })) as {

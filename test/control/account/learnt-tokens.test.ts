@@ -1,9 +1,17 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chownSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync
+} from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { LearntTokens } from '../../../src/control/account/learnt-tokens.ts'
 import { newGauge } from '../../../src/kiro/tokens/token-gauge.ts'
 import type { LearntGauges } from '../../../src/kiro/tokens/token-gauge.ts'
+import { OwnDisk } from '../../helper/own-disk.ts'
 
 const FILE = 'token-counts.json'
 const LESSON = { groups: [7_000, 2_500, 500, 0, 0, 0, 0, 0], measured: 13_000, within: 10 }
@@ -102,3 +110,70 @@ t.test('a damaged file is learnt again', async (t) => {
     t.match(JSON.parse(readFileSync(file, 'utf8')), { format: 1 }, 'and written again')
   }
 })
+
+t.test(
+  'a full disk keeps what it has, and takes the rest once there is room',
+  {
+    skip: OwnDisk.whyNot('tmpfs')
+  },
+  async (t) => {
+    const disk = OwnDisk.mount(t, 'tmpfs', 1)
+    const { tokens, file } = setUp(t, disk.folder)
+    tokens.learn({ model: 'm', ...LESSON })
+    await tokens.close()
+    const before = readFileSync(file, 'utf8')
+    disk.fill()
+    tokens.learn({ model: 'n', ...LESSON })
+    await tokens.close()
+    t.equal(readFileSync(file, 'utf8'), before)
+    t.same(
+      readdirSync(disk.folder).filter((name) => name.endsWith('.tmp')),
+      [],
+      'no draft takes the last room'
+    )
+    t.same(modelsOf(tokens), ['m', 'n'], 'the gateway counts on')
+    disk.makeRoom()
+    tokens.learn({ model: 'o', ...LESSON })
+    await tokens.close()
+    const { tokens: again } = setUp(t, disk.folder)
+    await again.start()
+    t.same(modelsOf(again), ['m', 'n', 'o'])
+  }
+)
+
+t.test('a torn file is learnt again, whatever its length', async (t) => {
+  const { tokens, stateDir, file } = setUp(t)
+  tokens.learn({ model: 'm', ...LESSON })
+  await tokens.close()
+  const whole = readFileSync(file)
+  for (const length of [1, whole.length >> 1, whole.length - 2]) {
+    writeFileSync(file, whole)
+    truncateSync(file, length)
+    const { tokens: again } = setUp(t, stateDir)
+    await again.start()
+    t.same(modelsOf(again), [], `${length} bytes`)
+    again.learn({ model: 'n', ...LESSON })
+    await again.close()
+    t.match(JSON.parse(readFileSync(file, 'utf8')), { accounts: { one: [{ model: 'n' }] } })
+  }
+})
+
+t.test(
+  'a file of another owner is read, and becomes a private one of our own',
+  {
+    skip: process.getuid?.() === 0 ? false : 'only root can make a file of another owner'
+  },
+  async (t) => {
+    const { tokens, stateDir, file } = setUp(t)
+    tokens.learn({ model: 'm', ...LESSON })
+    await tokens.close()
+    chownSync(file, 65_534, 65_534)
+    const { tokens: again } = setUp(t, stateDir)
+    await again.start()
+    t.same(again.all(), tokens.all())
+    again.learn({ model: 'n', ...LESSON })
+    await again.close()
+    const { uid, mode } = statSync(file)
+    t.same([uid, mode & 0o777], [0, 0o600])
+  }
+)

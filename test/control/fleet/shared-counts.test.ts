@@ -1,7 +1,14 @@
 import t, { type Test } from 'tap'
 import { LearntTokens } from '../../../src/control/account/learnt-tokens.ts'
 import { type CountsRecord, SharedCounts } from '../../../src/control/fleet/shared-counts.ts'
+import { SharedRecords } from '../../../src/control/fleet/shared-records.ts'
+import { FleetSeal } from '../../../src/fleet/fleet-seal.ts'
+import { ValkeyStore } from '../../../src/fleet/valkey-store.ts'
 import { newGauge } from '../../../src/kiro/tokens/token-gauge.ts'
+import { EngineProcess, TEST_ENGINE, whyNoEngine } from '../../helper/engine-process.ts'
+import { until } from '../../helper/fleet-team.ts'
+
+t.setTimeout(120_000)
 
 function join(t: Test) {
   const tokens = new LearntTokens({ stateDir: t.testdir(), account: () => 'one', tell: () => {} })
@@ -54,4 +61,33 @@ t.test('what was made up is not believed', async (t) => {
     gauge?.factors.every((factor) => factor >= 0 && factor <= 20),
     'factors are bounded'
   )
+})
+
+const SEAL = new FleetSeal(['s'.repeat(32)], 'test')
+const LESSON = { groups: [7_000, 2_500, 500, 0, 0, 0, 0, 0], measured: 13_000, within: 10 }
+
+/** A gateway of the fleet, as far as counts go. */
+async function member(t: Test, url: string) {
+  const store = await ValkeyStore.open({ url, name: 'test', seal: SEAL, replicas: 0 })
+  t.teardown(() => store.close())
+  await until(async () => store.isUp)
+  const log = { warn: () => {}, debug: () => {} }
+  const hub = new SharedRecords({ records: store.records, seal: SEAL, log, paceMs: 1 })
+  t.teardown(() => hub.close())
+  const tokens = new LearntTokens({ stateDir: t.testdir(), account: () => 'one', tell: () => {} })
+  t.teardown(() => tokens.close())
+  new SharedCounts({ tokens, hub }).start()
+  return tokens
+}
+
+t.test('what one gateway learns all know, by a real Valkey', { skip: whyNoEngine() }, async (t) => {
+  const engine = await EngineProcess.start(TEST_ENGINE)
+  t.teardown(() => engine.destroy())
+  const [one, other] = [await member(t, engine.url), await member(t, engine.url)]
+  one.learn({ model: 'm', ...LESSON })
+  await until(async () => other.all().gauges.length === 1)
+  t.same(other.all(), one.all())
+  const later = await member(t, engine.url)
+  await until(async () => later.all().gauges.length === 1)
+  t.same(later.all(), one.all(), 'also one that joins later')
 })
