@@ -35,7 +35,8 @@ export const tokenCounts: Probe = {
         'Compare the window of this model with MODEL_CONTEXT_WINDOWS, since Kiro tells a percentage of it, and report this answer.'
     },
     unmeasured: {
-      means: 'Kiro tells neither tokens nor a percentage of the window, so counts stay estimates.',
+      means:
+        "Kiro tells neither tokens nor a percentage of the window, so counts stay estimates. Beside real vocabularies these are within 15 %; Kiro's own prompt of about 2,000 tokens comes on top.",
       change: null
     },
     refused: { means: 'The upstream refuses these requests.', change: null },
@@ -52,7 +53,7 @@ export const tokenCounts: Probe = {
       if (!isAnswered(outcome)) return isRefused(outcome) ? 'refused' : 'unclear'
       const measured = compare(asker, gauge, { question, outcome })
       asker.note(`${text}: ${measured?.words ?? 'not measured'}`)
-      error = measured?.error ?? null
+      error = measured?.error ?? error
       gauge = measured?.gauge ?? gauge
     }
     if (error === null) return 'unmeasured'
