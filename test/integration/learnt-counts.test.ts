@@ -85,7 +85,10 @@ t.test(
       before
     )
     const { hidden_tokens: known } = await ask(gateway.url, '/v1/messages/count_tokens', small)
-    t.ok(Math.abs(Number(known) - hidden) < 400, `a new worker knows what others learnt: ${known}`)
+    t.ok(
+      Math.abs(Number(known) - hidden) < 400,
+      `a new worker knows what others learnt: ${String(known)}`
+    )
     const large = requestOf('code', MODEL, random)
     const counted = await ask(gateway.url, '/v1/messages/count_tokens', large)
     const answered = (await ask(gateway.url, '/v1/messages', { ...large, stream: false })) as {
