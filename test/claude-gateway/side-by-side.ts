@@ -156,6 +156,11 @@ const ask = post('/v1/messages?beta=true', QUESTION)
 /** The reference repeats what it has told of usage for so long. */
 const REPEATED_MS = 3_000
 
+async function usageOfNow(side: Side): Promise<Reply> {
+  await delay(REPEATED_MS)
+  return get('/api/oauth/usage')(side)
+}
+
 const STEPS: readonly Step[] = [
   { title: 'metadata', ask: (side) => send(side, '/.well-known/oauth-authorization-server') },
   {
@@ -200,7 +205,7 @@ const STEPS: readonly Step[] = [
   { title: 'settings, with an asterisk', ask: get('/managed/settings', { 'if-none-match': '*' }) },
   { title: 'usage before the first question', ask: get('/api/oauth/usage') },
   { title: 'a question', ask },
-  { title: 'usage', ask: get('/api/oauth/usage') },
+  { title: 'usage', ask: usageOfNow },
   {
     title: 'a question above 75 %',
     ask: async (side) => {
@@ -222,13 +227,7 @@ const STEPS: readonly Step[] = [
       throw new Error('there is no limit')
     }
   },
-  {
-    title: 'usage at the limit',
-    ask: async (side) => {
-      await delay(REPEATED_MS)
-      return get('/api/oauth/usage')(side)
-    }
-  },
+  { title: 'usage at the limit', ask: usageOfNow },
   { title: 'models', ask: get('/v1/models?limit=1000', { 'anthropic-version': '2023-06-01' }) },
   { title: 'metrics', ask: post('/v1/metrics', { resourceMetrics: [] }) },
   { title: 'logs', ask: post('/v1/logs', { resourceLogs: [] }) },
