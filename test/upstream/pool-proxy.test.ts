@@ -72,6 +72,7 @@ for (const kind of kinds) {
       t.same(proxy.targets, Array(3).fill(`upstream.test:${upstream.url.port}`))
       t.ok(pool.stats().reused / upstream.requests >= 0.95)
       await pool.trim(0)
+      await Promise.all([proxy.empty(), upstream.empty()])
       t.same([proxy.open, upstream.open], [0, 0], 'the FIN went all the way')
     })
   }
@@ -84,6 +85,7 @@ for (const kind of kinds) {
       t.equal((await new RecordedExchange(pool, named(upstream)).over()).text, 'ok')
       t.equal((await new RecordedExchange(pool, named(upstream)).over()).text, 'ok')
       await pool.trim(0)
+      await Promise.all([proxy.empty(), upstream.empty()]) // a TLS socket ends a moment after its FIN
       t.same([proxy.open, upstream.open], [0, 0])
     }
     t.match(pool.stats(), { opened: 3, reused: 3 })
