@@ -32,7 +32,7 @@ export async function noteChange(
 ): Promise<void> {
   const { action, before = null, after = null } = change
   const subject = change.subject.slice(0, MAX_SUBJECT_CHARS)
-  log.info({ action, subject, who, via, address, before, after }, 'changed in the panel')
+  log.info({ action, subject, who, via, address, before, after }, 'changed by an operator')
   await keep({
     at: Date.now(),
     who,
