@@ -256,7 +256,10 @@ t.test('PrettyLog', (t) => {
   t.test('a change of a key is one row', async (t) => {
     const { log, rows } = rig(t)
     const after = { id: 'k_1', name: 'anna', credits: { limit: 200, period: 'month' } }
-    log.info({ action: 'key.add', subject: 'anna', who: 'operator', after }, 'changed by an operator')
+    log.info(
+      { action: 'key.add', subject: 'anna', who: 'operator', after },
+      'changed by an operator'
+    )
     t.match(rows(), [/ · changed by an operator action=key\.add subject=anna who=operator$/])
     t.equal(rows().length, 1)
   })

@@ -308,7 +308,8 @@ export class ClientConnections {
     if (status === 'ending') return stopIfMuch(connection) // else it may send what it likes
     const isReset = codeOf(error) === 'ECONNRESET'
     if (isReset || !socket.writable) socket.destroy()
-    else if (socket.bytesRead === 0) this.#end(socket, this.#lingerMs) // a browser's spare connection, nobody's fault
+    else if (socket.bytesRead === 0)
+      this.#end(socket, this.#lingerMs) // a browser's spare connection, nobody's fault
     else if (answering?.req.complete === true) connection.isCut = true
     else if (answering?.headersSent === true) this.#end(socket, this.#lingerMs)
     else this.#end(socket, this.#lingerMs, this.#options.describeError(error))

@@ -379,22 +379,25 @@ t.test('a client that reads slowly gets all of its last answer', async (t) => {
   t.ok(text.length > 2 ** 20)
 })
 
-t.test('a client that says nothing is let go without a word, as a spare connection is no mistake', async (t) => {
-  const errors: Error[] = []
-  const stand = await setUp(t, undefined, {
-    headersTimeoutMs: 200,
-    lingerMs: 200,
-    describeError: (error) => {
-      errors.push(error)
-      return 'HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\r\n'
-    }
-  })
-  const client = await stand.client()
-  t.equal((await rest(client)).text, '')
-  t.ok(await gone(stand), 'no socket is left')
-  t.same(errors, [])
-  t.equal(stand.connections.size, 0)
-})
+t.test(
+  'a client that says nothing is let go without a word, as a spare connection is no mistake',
+  async (t) => {
+    const errors: Error[] = []
+    const stand = await setUp(t, undefined, {
+      headersTimeoutMs: 200,
+      lingerMs: 200,
+      describeError: (error) => {
+        errors.push(error)
+        return 'HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\r\n'
+      }
+    })
+    const client = await stand.client()
+    t.equal((await rest(client)).text, '')
+    t.ok(await gone(stand), 'no socket is left')
+    t.same(errors, [])
+    t.equal(stand.connections.size, 0)
+  }
+)
 
 t.test('a client that says half of what it must is told and let go', (t) => {
   for (const [what, sent] of [
