@@ -55,5 +55,6 @@ const PatienceMs = 15_000
 
 async function ended(socket: Socket): Promise<void> {
   if (socket.destroyed) return
-  await Promise.race([once(socket, 'close'), delay(PatienceMs, undefined, { ref: false })])
+  const gone = once(socket, 'close').catch(() => {}) // a reset ends it, too
+  await Promise.race([gone, delay(PatienceMs, undefined, { ref: false })])
 }
