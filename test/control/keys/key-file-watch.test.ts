@@ -28,12 +28,13 @@ function rig(t: Test, read = readKeys) {
   })
   const put = (...keys: readonly NamedKey[]) =>
     changeKeys(path, () => keys, new AbortController().signal)
-  /** Keys that KeyFileWatch reports after `change`. */
+  /** Keys after `change` was reported. A change before it is reported twice if it came while the file was read. */
   const after = async (change: () => unknown): Promise<KnownKeys> => {
     const next = once(events, 'change')
     await change()
-    const [book] = (await next) as [KnownKeys]
-    return book
+    await next
+    while (!(await keyFile.look())) await new Promise((resolve) => setTimeout(resolve, 2))
+    return keyFile.knownKeys
   }
   const says = async (pattern: RegExp): Promise<void> => {
     while (!pattern.test(text())) await new Promise((resolve) => setTimeout(resolve, 2))
