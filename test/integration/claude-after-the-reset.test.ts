@@ -1,7 +1,11 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { changeKeys, keysPath } from '../../src/keys/key-store.ts'
 import { approve, CLIENTS, OPERATOR, signIn, whyNoClaude } from '../claude-gateway/claude-person.ts'
 import { claudeProgram } from '../claude-gateway/claude-program.ts'
+import type { ClaudeTerminal } from '../claude-gateway/claude-terminal.ts'
 import { ObligingModel } from '../claude-gateway/obliging-model.ts'
 import { Browser, findChromium } from '../helper/chromium.ts'
 import { startGateway } from '../helper/gateway-process.ts'
@@ -10,12 +14,16 @@ import { isNightly } from '../helper/nightly.ts'
 import { SetClock } from '../helper/set-clock.ts'
 import { stateFolder } from '../helper/state-folder.ts'
 
-/** The real Claude Code at a limit of the day, and on the next day. */
+/** The real Claude Code at a limit of the day, on the next day, and when its token has expired. */
 
 t.setTimeout(900_000) // a client of 400 MB, on a machine that may be busy
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
+/** A token with less left is renewed before a request is sent. */
+const RENEWED_MS = 5 * 60_000
+/** Enough for a start, so that the renewal comes after it. */
+const START_MS = 20_000
 const skip = isNightly ? whyNoClaude() : 'it is for npm run nightly'
 
 t.test('Claude Code at a gateway where a day ends', { skip }, async (t) => {
@@ -64,4 +72,51 @@ t.test('Claude Code at a gateway where a day ends', { skip }, async (t) => {
     await claude.leavePage(/Spend limit/)
     t.equal(model.answers, 3)
   })
+
+  await t.test('renews its token at its start, a day after the last one', async (t) => {
+    claude.stop()
+    const former = expireIn(claude, -1)
+    clock.set(midnight + DAY_MS + 5_000)
+    claude.start()
+    await claude.sees(/auto mode on/)
+    await claude.say('A day later')
+    await claude.sees(/● answer 4\b/)
+    t.not(signInOf(claude).jwt, former)
+    const headers = { authorization: `Bearer ${former}` }
+    const refused = await fetch(`${url}/api/oauth/usage`, { headers })
+    t.match(await refused.text(), /The access token has expired/)
+  })
+
+  await t.test('renews it in a session that goes on', async (t) => {
+    claude.stop()
+    const former = expireIn(claude, RENEWED_MS + START_MS)
+    claude.start()
+    await claude.sees(/auto mode on/)
+    await delay(START_MS)
+    await claude.say('Soon over')
+    await claude.sees(/● answer 5\b/)
+    t.not(signInOf(claude).jwt, former)
+  })
 })
+
+interface SignIn {
+  /** The access token. */
+  readonly jwt: string
+}
+
+function credentialsFile({ home }: ClaudeTerminal): string {
+  return join(home, '.claude', '.credentials.json')
+}
+
+function signInOf(claude: ClaudeTerminal): SignIn {
+  return JSON.parse(readFileSync(credentialsFile(claude), 'utf8')).enterpriseGateway
+}
+
+/** Has a client that is not running take its token for one that ends so soon, as if time had passed; returns the token. */
+function expireIn(claude: ClaudeTerminal, leftMs: number): string {
+  const path = credentialsFile(claude)
+  const stored = JSON.parse(readFileSync(path, 'utf8'))
+  stored.enterpriseGateway.expiresAt = Date.now() + leftMs
+  writeFileSync(path, JSON.stringify(stored))
+  return stored.enterpriseGateway.jwt
+}
