@@ -117,7 +117,8 @@ function isSpace(byte: number | undefined): boolean {
  */
 function* endOfString(bytes: Buffer, from: number): Scan<number> {
   const first = bytes.indexOf(QUOTE, from + 1)
-  if (first === -1 || !isEscaped(bytes, first)) return first === -1 ? -1 : first + 1
+  if (first === -1) return -1
+  if (!isEscaped(bytes, first)) return first + 1
   let pauseAt = first + STEP_BYTES
   for (let at = first + 1; at < bytes.byteLength; at++) {
     if (at >= pauseAt) {
@@ -127,6 +128,19 @@ function* endOfString(bytes: Buffer, from: number): Scan<number> {
     const byte = bytes[at]
     if (byte === QUOTE) return at + 1
     if (byte === BACKSLASH) at++
+  }
+  return -1
+}
+
+/** Bytes of most names and many values: the search of a buffer begins to pay above. */
+const SHORT_BYTES = 48
+
+/** Place behind the closing quote of a string that is short and has no escapes; -1 for others. */
+function endOfShortString(bytes: Buffer, from: number): number {
+  for (let at = from + 1; at <= from + SHORT_BYTES; at++) {
+    const byte = bytes[at]
+    if (byte === QUOTE) return at + 1
+    if (byte === BACKSLASH) return -1
   }
   return -1
 }
@@ -162,7 +176,8 @@ function* endOfNested(bytes: Buffer, from: number): Scan<number> {
     }
     const byte = bytes[at]
     if (byte === QUOTE) {
-      at = yield* endOfString(bytes, at)
+      const plainEnd = endOfShortString(bytes, at)
+      at = plainEnd === -1 ? yield* endOfString(bytes, at) : plainEnd
       if (at === -1) return -1
       continue
     }

@@ -65,13 +65,13 @@ export class BodyMemory implements BodyRoom, Disposable {
 
   async #reserve(bodyBytes: number, bytes: number): Promise<void> {
     this.#refuseReleased()
-    const { budget, smallLane, key, signal, timeoutMs } = this.#options
+    const { budget, smallLane, key, timeoutMs } = this.#options
     const isBudgetFree = budget.isFree(bytes)
     const isSmall = bodyBytes <= SMALL_BODY_BYTES
     if (!isBudgetFree && isSmall && smallLane.isFreeFor(bytes, key)) {
       return this.#add(smallLane.grow(bytes, key))
     }
-    const wait = { key, signal: isBudgetFree ? signal : this.#waitSignal(), timeoutMs }
+    const wait = { key, signal: this.#signalFor(bytes), timeoutMs }
     this.#own(await budget.reserve(bytes, wait))
   }
 
@@ -87,7 +87,7 @@ export class BodyMemory implements BodyRoom, Disposable {
     const { budget, smallLane, key, timeoutMs } = this.#options
     const isInLane = bodyBytes <= SMALL_BODY_BYTES && smallLane.isFreeFor(bytes, key)
     if (isInLane && !budget.isFree(bytes)) return this.#own(smallLane.grow(bytes, key))
-    const wait = { key, signal: this.#waitSignal(), timeoutMs }
+    const wait = { key, signal: this.#signalFor(bytes), timeoutMs }
     this.#own(await budget.extend(bytes, this.#bytes, wait))
   }
 
@@ -167,9 +167,12 @@ export class BodyMemory implements BodyRoom, Disposable {
     if (signal.aborted || this.#isReleased) throw abortErrorOf(signal)
   }
 
-  #waitSignal(): AbortSignal {
+  /** Memory that is free is given at once, so that nothing waits for `release()`. */
+  #signalFor(bytes: number): AbortSignal {
+    const { budget, signal } = this.#options
+    if (budget.isFree(bytes)) return signal
     this.#wait ??= new AbortController()
-    return AbortSignal.any([this.#options.signal, this.#wait.signal])
+    return AbortSignal.any([signal, this.#wait.signal])
   }
 
   #shrink(bytes: number, how: 'shrinkTo' | 'loosenTo'): number {
