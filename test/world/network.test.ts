@@ -134,3 +134,34 @@ t.test('whoever is awake takes a connection that waits at a shared port', async 
   t.equal(client.connecting, false)
   t.strictSame([accepted.length, other.length], [0, 1])
 })
+
+t.test('a connection that is cut before it is accepted is left at neither end', async (t) => {
+  const cases = [
+    { name: 'while the client connects', atMs: 12, seen: 'ECONNREFUSED' },
+    { name: 'while it waits to be accepted', atMs: 100, seen: 'ECONNRESET' }
+  ]
+  for (const { name, atMs, seen } of cases) {
+    const { network, far, client, pass, accepted } = rig()
+    far.isPaused = true
+    const codes: unknown[] = []
+    client.on('error', (error) => codes.push(Reflect.get(error, 'code'))).resume()
+    await pass(atMs)
+    for (const link of network.links) link.cut()
+    await pass(100)
+    far.isPaused = false
+    await pass(100)
+    t.strictSame([codes, accepted.length, network.links.size], [[seen], 0, 0], name)
+  }
+})
+
+t.test('a connection that its client resets before it is accepted is not accepted', async (t) => {
+  const { network, far, client, pass, accepted } = rig()
+  far.isPaused = true
+  await pass(100)
+  client.resetAndDestroy()
+  await pass(100)
+  t.equal(network.openAt(80), 0, 'the server has nothing of it')
+  far.isPaused = false
+  await pass(100)
+  t.strictSame([accepted.length, network.links.size], [0, 0])
+})

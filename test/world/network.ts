@@ -77,8 +77,8 @@ export class Network {
   openAt(port: number): number {
     let open = 0
     for (const link of this.links) {
-      const { server, isAtServer, isVanished, hasNobody } = link
-      const isOver = isVanished || hasNobody || server?.isGone === true || server?.isCutOff === true
+      const { server, isAtServer, isVanished, isDropped } = link
+      const isOver = isVanished || isDropped || server?.isGone === true || server?.isCutOff === true
       if (link.port === port && isAtServer && !isOver) open += 1
     }
     return open
@@ -120,8 +120,8 @@ export class Link {
   isEstablished = false
   /** The server's kernel has it, whether its process has accepted it or not. */
   isAtServer = false
-  /** Nobody listens any more: it will never be accepted. */
-  hasNobody = false
+  /** It will never be accepted: nobody listens any more, or it was reset before. */
+  isDropped = false
   /** What has come before the server accepted. */
   readonly early: Packet[] = []
   /** The client's process is gone, and the server has not let go of the connection. */
@@ -143,7 +143,13 @@ export class Link {
 
   /** Something on the way cuts the connection: both sides get a reset. */
   cut(): void {
+    this.dropIfWaiting()
     for (const end of [this.client, this.server]) this.#reset(end)
+  }
+
+  /** The server's kernel forgets it if no process has accepted it. */
+  dropIfWaiting(): void {
+    if (this.server === null) this.isDropped = true
   }
 
   /** The server's end is lost without a word, as when a router forgets it: the client hears of it when it writes. */
@@ -174,9 +180,9 @@ export class Link {
   }
 
   forgetIfOver(): void {
-    const { client, server, network, isEstablished, hasNobody, isVanished } = this
+    const { client, server, network, isEstablished, isDropped, isVanished } = this
     if (server?.isGone === true) this.isOrphan = false
-    const isServerGone = server?.isGone ?? (!isEstablished || hasNobody || isVanished)
+    const isServerGone = server?.isGone ?? (!isEstablished || isDropped || isVanished)
     if (client.isGone && isServerGone) network.links.delete(this)
   }
 }
@@ -282,10 +288,10 @@ export class WorldSocket extends Socket {
         const [listeners, reach] = [this.#network.listenersAt(port), options.reach(port)]
         if (reach === null || listeners.length === 0 || reach === 'refused')
           this.#network.onUnreachable(link)
-        if (reach === null || link.isVanished) return
+        if (reach === null || link.isVanished || link.isDropped) return
         const backMs = link.delayMs()
         if (reach === 'refused' || listeners.length === 0)
-          return void world.after(backMs, () => this.#onRefused(port), { actor: this.actor })
+          return void world.after(backMs, () => this.#onRefused(), { actor: this.actor })
         world.after(backMs, () => this.#onSynAck(link), inNature)
       },
       inNature
@@ -294,7 +300,7 @@ export class WorldSocket extends Socket {
 
   #onSynAck(link: Link): void {
     const { world } = this.#network
-    if (this.isGone || link.isVanished) return link.forgetIfOver()
+    if (this.isGone || link.isVanished || link.isDropped) return link.forgetIfOver()
     link.isEstablished = true
     const arrivesIn = link.delayMs()
     this.#lastArrivalAt = world.now + arrivesIn
@@ -303,7 +309,7 @@ export class WorldSocket extends Socket {
   }
 
   #onAck(link: Link): void {
-    if (link.isVanished) return
+    if (link.isVanished || link.isDropped) return
     link.isAtServer = true
     this.#network.onConnection(link.port)
     this.#queueForAccept(link)
@@ -311,6 +317,7 @@ export class WorldSocket extends Socket {
 
   /** The listening socket is shared: whoever of those that listen is awake takes what waits there. */
   #queueForAccept(link: Link): void {
+    if (link.isDropped) return
     const { world } = this.#network
     const listeners = this.#network.listenersAt(link.port)
     if (listeners.length === 0) return this.#onNobody(link)
@@ -322,7 +329,7 @@ export class WorldSocket extends Socket {
   }
 
   #onNobody(link: Link): void {
-    link.hasNobody = true
+    link.isDropped = true
     this.#network.onUnreachable(link)
     this.#network.world.after(link.delayMs(), () => this.onReset(), { actor: this.actor })
     link.forgetIfOver()
@@ -342,9 +349,10 @@ export class WorldSocket extends Socket {
     for (const packet of link.early.splice(0)) end.#onPacket(packet)
   }
 
-  #onRefused(port: number): void {
+  /** There is a reset instead of the answer to the first packet. */
+  #onRefused(): void {
     if (this.destroyed) return
-    const message = `connect ECONNREFUSED ${this.#host}:${port}`
+    const message = `connect ECONNREFUSED ${this.#host}:${this.remotePort}`
     this.destroy(Object.assign(new Error(message), { code: 'ECONNREFUSED', syscall: 'connect' }))
   }
 
@@ -508,7 +516,7 @@ export class WorldSocket extends Socket {
       this.#lastArrivalAt - world.now,
       () => {
         const peer = link.peerOf(this)
-        if (link.isVanished || link.hasNobody) return
+        if (link.isVanished || link.isDropped) return
         if (peer === null) link.early.push(packet)
         else if (!peer.isGone) peer.#onPacket(packet)
         else if (packet.type === 'bytes') peer.#answerWithReset()
@@ -528,7 +536,8 @@ export class WorldSocket extends Socket {
     this.#network.world.after(
       0,
       () => {
-        if (this.#isReading || this.#waiting !== null) this.#fail('read ECONNRESET')
+        if (this.connecting) this.#onRefused()
+        else if (this.#isReading || this.#waiting !== null) this.#fail('read ECONNRESET')
       },
       { actor: this.actor }
     )
@@ -586,7 +595,10 @@ export class WorldSocket extends Socket {
     world.after(
       arrivesIn,
       () => {
-        if (!link.isVanished) link.peerOf(this)?.onReset()
+        if (link.isVanished) return
+        link.dropIfWaiting()
+        link.peerOf(this)?.onReset()
+        link.forgetIfOver()
       },
       { actor: world.nature }
     )
