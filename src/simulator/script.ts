@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
+import { instructedSchema } from '../kiro/conversation/json-instruction.ts'
 import { creditsOf } from './credits.ts'
 import type { SimulatedModel } from './models.ts'
 import { offeredTools, type RequestView } from './request-view.ts'
+import { smallestSample } from './sample-json.ts'
 import { divideText, lastWords, shapeDeltas, spokenAnswer } from './spoken-text.ts'
 import { taggedDeltas, type Thinking, thinkingOf, thoughtDeltas } from './thoughts.ts'
 import { counted, countTokens, TokenCounter } from './tokens.ts'
@@ -38,6 +40,8 @@ export interface ScriptInput extends ScriptFacts {
 
 interface Plan extends ScriptFacts {
   readonly text: string
+  /** Nothing may be added to the text. */
+  readonly isWhole: boolean
   readonly thinking: Thinking
   readonly calls: readonly SimulatedCall[]
   /** Tokens of all calls. */
@@ -56,20 +60,31 @@ export interface SimulatedCall {
  * @throws {RangeError} for arguments that are nested too deeply to be written
  */
 export function writeScript({ view, ...facts }: ScriptInput): Generator<Step> {
-  const wished = findWishedCalls(lastWords(view.current.content), offeredTools(view))
+  const prompt = lastWords(view.current.content, view.history.length)
+  const wished = findWishedCalls(prompt, offeredTools(view))
   const calls = wished.map(({ name, input }, index) => ({
     name,
     input: JSON.stringify(input),
     toolUseId: idOfCall(view, index)
   }))
   const called = wished.length === 0 ? 0 : countTokens(JSON.stringify(wished))
-  const text = facts.words.say ?? announce(calls) ?? spokenAnswer(view.current, view.history.length)
-  return allSteps({ ...facts, text, calls, called, thinking: thinkingOf(view) })
+  const whole = facts.words.say ?? (calls.length === 0 ? jsonAnswer(view) : null)
+  const text = whole ?? announce(calls) ?? spokenAnswer(view.current, view.history.length)
+  const isWhole = whole !== null
+  return allSteps({ ...facts, text, isWhole, calls, called, thinking: thinkingOf(view) })
 }
 
 function announce(calls: readonly SimulatedCall[]): string | null {
   if (calls.length === 0) return null
   return `The simulator calls ${calls.map((call) => call.name).join(' and ')}.`
+}
+
+/** The gateway asks for JSON in the system text, which is in the first turn. */
+function jsonAnswer({ history, current }: RequestView): string | null {
+  const schema = instructedSchema((history[0] ?? current).content)
+  if (schema === null) return null
+  if (Object.keys(schema).length > 0) return JSON.stringify(smallestSample(schema))
+  return JSON.stringify({ answer: spokenAnswer(current, history.length) })
 }
 
 function* allSteps(plan: Plan): Generator<Step> {
@@ -114,10 +129,10 @@ function* reasoningSteps(plan: Plan, counter: TokenCounter): Generator<Step> {
   if (thinking.family === 'claude') yield reasoning({ signature: sign(thought) })
 }
 
-function* spokenDeltas({ text, thinking, words }: Plan): Generator<string> {
+function* spokenDeltas({ text, isWhole, thinking, words }: Plan): Generator<string> {
   yield* taggedDeltas(thinking, words)
   const [events, size] = [words.numbers.get('events'), words.numbers.get('size')]
-  if (words.say !== null && events !== undefined) yield* divideText(text, events)
+  if (isWhole && events !== undefined) yield* divideText(text, events)
   else yield* shapeDeltas(text, { events, size })
 }
 

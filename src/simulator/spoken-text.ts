@@ -10,10 +10,24 @@ const FILLER_WORDS = spokenWords(FILLER)
 const TAGGED_BLOCK = /<([a-z]+[_-][\w-]*)>[\s\S]*?<\/\1>/g
 /** Blocks and the line that OpenClaw adds behind the prompt. */
 const MARKED_BLOCK = /<<<BEGIN_([A-Z_]+)>>>[\s\S]*?<<<END_\1>>>|^Runtime: agent=.*$/gm
+/**
+ * System messages that Claude Code sends behind a prompt, which the gateway joins to it (kiro-protocol §4.8). Before a
+ * reminder the first of them is a part of the system text.
+ */
+const FIRST_ADDITION =
+  /^# Environment\nYou have been invoked in the following environment:(?![\s\S]*<system-reminder>\n)[\s\S]*/m
+const LATER_ADDITION =
+  /\n(?:#{1,3} [A-Z]|Plan mode (?:is|still) |While auto mode is active:)[\s\S]*/
 
-export function lastWords(content: string): string {
+/** Returns what a person wrote last: the last paragraph of a turn without what clients add. */
+export function lastWords(content: string, earlierTurns = 0): string {
+  const addition = earlierTurns === 0 ? FIRST_ADDITION : LATER_ADDITION
   // A block ends a paragraph.
-  const bare = content.replace(TAGGED_BLOCK, '\n\n').replace(MARKED_BLOCK, '\n\n').trim()
+  const bare = content
+    .replace(addition, '')
+    .replace(TAGGED_BLOCK, '\n\n')
+    .replace(MARKED_BLOCK, '\n\n')
+    .trim()
   const paragraphs = (bare === '' ? content : bare).split(/\n{2,}/)
   const last = paragraphs.findLast((paragraph) => paragraph.trim() !== '') ?? ''
   return withoutControlWords(last)
@@ -41,7 +55,7 @@ function spokenOf(current: UserTurn, earlierTurns: number): string {
   const turns =
     earlierTurns === 0 ? 'This is our first turn' : `${earlierTurns} messages came before`
   return (
-    `This is the built-in simulator, not a model. You wrote: "${quote(lastWords(current.content))}". ` +
+    `This is the built-in simulator, not a model. You wrote: "${quote(lastWords(current.content, earlierTurns))}". ` +
     `${turns}, and nothing was sent to Kiro.`
   )
 }

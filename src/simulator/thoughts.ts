@@ -15,7 +15,7 @@ export interface Thinking {
   readonly thought: string
 }
 
-export function thinkingOf({ root, current }: RequestView): Thinking {
+export function thinkingOf({ root, history, current }: RequestView): Thinking {
   const fields = asJsonObject(root['additionalModelRequestFields']) ?? {}
   const thinking = asJsonObject(fields['thinking'])
   const effort = asJsonObject(fields['reasoning'])?.['effort']
@@ -24,7 +24,7 @@ export function thinkingOf({ root, current }: RequestView): Thinking {
     family: thinking?.['type'] === 'adaptive' ? 'claude' : isGpt ? 'gpt' : 'none',
     isShown: thinking?.['display'] !== 'omitted',
     isTagged: /<thinking_mode>(?:enabled|adaptive)<\/thinking_mode>/.test(current.content),
-    thought: `The person wrote ${lastWords(current.content).length} characters. A simulator answers plainly.`
+    thought: `The person wrote ${lastWords(current.content, history.length).length} characters. A simulator answers plainly.`
   }
 }
 

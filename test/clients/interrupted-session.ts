@@ -30,8 +30,6 @@ const TYPING_MS = 1_000
 /** Words of an answer that goes on for minutes, as they are on the screen. */
 const SLOW_WORDS = /built-in simulator/
 const SLOW = 'Tell me something. sim:gap=700'
-/** Codex asks for a title as JSON, which the simulator cannot make. */
-const NO_JSON = 'GW_ANSWER_INVALID'
 
 /**
  * A session whose user interrupts an answer between two loops of tools, with a key that may have one stream: if the first
@@ -191,9 +189,7 @@ function isLeft({ code }: LogLine): boolean {
 
 /** The first request that was refused, by us or upstream. */
 function refusalIn(lines: readonly LogLine[]): string | null {
-  const refused = lines.find(
-    (line) => line['code'] !== undefined && !isLeft(line) && line['code'] !== NO_JSON
-  )
+  const refused = lines.find((line) => line['code'] !== undefined && !isLeft(line))
   return refused === undefined ? null : JSON.stringify([refused['code'], refused['reason']])
 }
 

@@ -104,6 +104,13 @@ export async function check(t: Test, stand: Stand): Promise<void> {
           t.match(said.text, /\w/)
         })
 
+        t.test('JSON, also from a simulator that was told nothing', async (t) => {
+          for (const schema of words.schema) {
+            const { text } = await ask(t, 'A name for this session, please.', schema)
+            t.same(JSON.parse(text), { title: 'sample' })
+          }
+        })
+
         t.test('JSON that fits the schema', async (t) => {
           for (const schema of words.schema) {
             for (const prompt of [

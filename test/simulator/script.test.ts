@@ -1,4 +1,5 @@
 import t from 'tap'
+import { jsonInstruction } from '../../src/kiro/conversation/json-instruction.ts'
 import { simulatedModel } from '../../src/simulator/models.ts'
 import { checkRequest } from '../strict-simulator/request-rules.ts'
 import { type Step, writeScript } from '../../src/simulator/script.ts'
@@ -37,6 +38,21 @@ t.test('writeScript()', async (t) => {
     t.same(textsOf(script(`${wish} sim:events=3`)), ['one ', '🎉 tw', 'o\n'])
     t.same(textsOf(script(`${wish} sim:size=6`)), ['one 🎉 ', 'two\n'])
     t.same(textsOf(script('sim:say=""')), [])
+  })
+
+  t.test('answers with JSON where the system text asks for it', async (t) => {
+    const schema = { type: 'object', properties: { a: { type: 'string' } }, required: ['a'] }
+    const asked = `System.\n\n${jsonInstruction(schema)}\n\nHi.`
+    const turns = [
+      { userInputMessage: { content: asked } },
+      { assistantResponseMessage: { content: '{"a":"x"}' } }
+    ]
+    t.equal(textOf(script(asked)), '{"a":"sample"}')
+    t.equal(textOf(script('More.', {}, {}, { history: turns })), '{"a":"sample"}')
+    t.equal(textOf(script(`${asked} sim:events=3`)), '{"a":"sample"}', 'and nothing is added')
+    t.match(JSON.parse(textOf(script(`${jsonInstruction(null)}\n\nHi.`))), { answer: /"Hi\."/ })
+    t.equal(textOf(script(`${asked} sim:say="No."`)), 'No.')
+    t.equal(textOf(script(`${asked}\n\ncall tool f`, { tools: [f] })), 'The simulator calls f.')
   })
 
   t.test('has as many events of the size that was asked for', async (t) => {

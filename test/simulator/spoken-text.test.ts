@@ -16,6 +16,23 @@ t.test('lastWords()', async (t) => {
     t.equal(lastWords(content), 'call tool f')
   })
 
+  t.test('are not the system messages that Claude Code sends behind the prompt', async (t) => {
+    const environment =
+      '# Environment\nYou have been invoked in the following environment: \n - Platform: linux\n\n' +
+      'The following skills are available:\n\n- run: Launch it.\n\nThe date is 2026-12-01.'
+    const reminder = '<system-reminder>\nAttribution\n</system-reminder>\n'
+    t.equal(lastWords(`System.\n\n# Memory\n\nNone.\n\n${reminder}Hi.\n${environment}`), 'Hi.')
+    t.equal(lastWords(`System.\n\n${environment}\n\n${reminder}Hi.`), 'Hi.', 'in older ones')
+    for (const addition of [
+      '## Exited Plan Mode\n\nYou have exited plan mode.',
+      'Plan mode is active. The user indicated …\n\nNOTE: Ask.',
+      'While auto mode is active:\n\nDo much.'
+    ]) {
+      t.equal(lastWords(`Go on.\n${addition}`, 2), 'Go on.')
+    }
+    t.equal(lastWords('First.\n# A heading\n\nHi.'), 'Hi.', 'a system text in a first turn')
+  })
+
   t.test('keeps the HTML that a file is to have', async (t) => {
     const prompt = 'use tool write with {"text":"<p>Hello <b>you</b></p>"}'
     t.equal(lastWords(`<thinking_mode>enabled</thinking_mode>${prompt}`), prompt)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { toWireToolName } from '../../src/kiro/conversation/tools.ts'
 import { fragmentsOf } from '../../src/simulator/script.ts'
-import { findWishedCalls, sampleArguments } from '../../src/simulator/wished-calls.ts'
+import { findWishedCalls } from '../../src/simulator/wished-calls.ts'
 
 const LONG_NAME = `mcp__${'server_'.repeat(12)}tool`
 const LONG_NAMES = [`${LONG_NAME}_other`, LONG_NAME]
@@ -64,49 +64,6 @@ t.test('findWishedCalls()', async (t) => {
 
   t.test('finds nothing where no tool is offered', async (t) => {
     t.same(findWishedCalls('call tool f', []), [])
-  })
-})
-
-t.test('sampleArguments()', async (t) => {
-  t.test('makes a valid value for every kind of property', async (t) => {
-    const properties = {
-      text: { type: 'string', minLength: 8 },
-      short: { type: 'string', maxLength: 3 },
-      empty: { type: 'string', maxLength: 0 },
-      choice: { enum: ['b', 'a'] },
-      fixed: { const: 5 },
-      given: { type: 'string', default: 'd' },
-      count: { type: 'integer', minimum: 2.5 },
-      ratio: { type: 'number', maximum: 0 },
-      flag: { type: 'boolean' },
-      nothing: { type: 'null' },
-      maybe: { type: ['null', 'boolean'] },
-      list: { type: 'array', minItems: 2, items: { type: 'integer' } },
-      either: { anyOf: [{ type: 'integer' }, { type: 'string' }] },
-      nested: { type: 'object', properties: { a: { properties: { b: {} } } } }
-    }
-    t.same(sampleArguments({ type: 'object', properties }), {
-      text: 'sample s',
-      short: 'sam',
-      empty: '',
-      choice: 'b',
-      fixed: 5,
-      given: 'd',
-      count: 3,
-      ratio: 0,
-      flag: true,
-      nothing: null,
-      maybe: true,
-      list: [1, 1],
-      either: 1,
-      nested: { a: { b: 'sample' } }
-    })
-  })
-
-  t.test('ends for schemas without end', async (t) => {
-    const schema: Record<string, unknown> = { type: 'object' }
-    schema['properties'] = { again: schema, list: { type: 'array', items: schema } }
-    t.ok(JSON.stringify(sampleArguments(schema)).length > 0)
   })
 })
 

@@ -1,4 +1,5 @@
 import { buildPayload, composeSystemText } from '../../kiro/conversation/build.ts'
+import { jsonInstruction } from '../../kiro/conversation/json-instruction.ts'
 import { type IdSource, startOf } from '../../kiro/conversation/ids.ts'
 import { goesOnFrom, groundOf } from '../../kiro/conversation/settled-history.ts'
 import {
@@ -303,15 +304,6 @@ export interface ClientMarks {
 /** OpenAI allows 4; every part of an answer is searched for all of them. */
 const MAX_STOPS = 16
 const MAX_STOP_CHARS = 4096
-
-function jsonInstruction(schema: unknown): string {
-  const form =
-    'Your final answer must be one valid JSON value and nothing else: no words around it and no Markdown code fence. ' +
-    'This does not keep you from calling tools before.'
-  return schema === undefined || schema === null
-    ? form
-    : `${form} It must match this JSON Schema:\n${JSON.stringify(schema)}`
-}
 
 /** Reads an effort: `none` turns reasoning off, an unknown word leaves the amount open. */
 export function effortWish(effort: string, repairs: Repairs, source?: Source): ReasoningWish {

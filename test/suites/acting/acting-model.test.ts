@@ -1,4 +1,5 @@
 import t from 'tap'
+import { jsonInstruction } from '../../../src/kiro/conversation/json-instruction.ts'
 import { viewRequest } from '../../../src/simulator/request-view.ts'
 import { actOn } from './acting-model.ts'
 
@@ -101,7 +102,7 @@ t.test('answers in the JSON that is asked for', async (t) => {
     },
     $defs: { item: { type: 'object', properties: { isOpen: { type: 'boolean' } } } }
   }
-  const content = `It must match this JSON Schema:\n${JSON.stringify(schema)}\n\nGo.`
+  const content = `${jsonInstruction(schema)}\n\nGo.`
   const [, said = ''] = /^sim:say=(.*)$/.exec(act({ content }) ?? '') ?? []
   const value = JSON.parse(JSON.parse(said))
   t.match(value, { name: /\w{4}/, age: 30, theme: 'light', item: { isOpen: true } })

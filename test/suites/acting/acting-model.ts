@@ -1,5 +1,6 @@
 import type { AssistantTurn, RequestView, UserTurn } from '../../../src/simulator/request-view.ts'
-import { asJsonObject, type JsonObject, parseJsonObject } from '../../../src/shared/json.ts'
+import { instructedSchema } from '../../../src/kiro/conversation/json-instruction.ts'
+import { asJsonObject, type JsonObject } from '../../../src/shared/json.ts'
 import { offeredTools } from '../../../src/simulator/request-view.ts'
 import { findWishedCalls } from '../../../src/simulator/wished-calls.ts'
 import { findControlWords } from '../../../src/simulator/words.ts'
@@ -97,16 +98,11 @@ function wordCall({ name, input }: Call): string {
   return `${name} with ${JSON.stringify(input)}`
 }
 
-const SCHEMA = /must match this JSON Schema:\n(\{.*)/g
-const ANY_JSON = 'must be one valid JSON value'
-
-/** The schema of the last answer, from the gateway's words to the model; `{…}` of its own where any JSON will do. */
+/** The schema of the last answer; `{…}` of its own where any JSON will do. */
 function findSchema({ history, current }: RequestView): JsonObject | null {
   const texts = [...history, current].flatMap((turn) => (turn.role === 'user' ? turn.content : []))
-  const [, json = ''] = texts.flatMap((text) => [...text.matchAll(SCHEMA)]).at(-1) ?? []
-  const schema = parseJsonObject(json)
-  if (schema !== null) return schema
-  return texts.some((text) => text.includes(ANY_JSON)) ? ANY_OBJECT : null
+  const schema = texts.map(instructedSchema).findLast((found) => found !== null) ?? null
+  return schema !== null && Object.keys(schema).length === 0 ? ANY_OBJECT : schema
 }
 
 const ANY_OBJECT = { type: 'object', properties: { answer: { type: 'string' } } }
