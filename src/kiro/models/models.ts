@@ -5,9 +5,9 @@ import {
   textMember,
   isValueDeeper
 } from '../../shared/json.ts'
-import { editDistance } from '../../shared/edit-distance.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { RuleId } from '../rules/rules.ts'
+import { nearNames } from './near-names.ts'
 import { allowedBy, mayAskModel, type ModelAccess, modelNotAllowed } from './model-access.ts'
 
 export interface ModelFacts {
@@ -302,8 +302,7 @@ export interface ResolvedModel {
   readonly isSubstitute: boolean
 }
 
-const MAX_SUGGESTIONS = 3
-const MAX_COMPARED_CHARS = 64
+const MAX_SHOWN_CHARS = 64
 
 /**
  * Resolves aliases, spelling and catalogue (§7.2, §7.3). Unknown Claude and GPT ids go to the newest model
@@ -372,11 +371,11 @@ export function listedNames({ models, aliases }: KnownModels): readonly string[]
 }
 
 export function modelUnknown(name: string, known: KnownModels): GatewayError {
-  const shown = name.slice(0, MAX_COMPARED_CHARS)
+  const shown = name.slice(0, MAX_SHOWN_CHARS)
   const { access } = known
   const others =
     access === undefined
-      ? `The nearest are: ${nearestTo(shown, known.models).join(', ')}. GET /v1/models lists all.`
+      ? `${nearestTo(shown, known)}GET /v1/models lists all.`
       : `The API key of "${access.keyName}" allows ${allowedBy(access, listedNames(known))}.`
   return new GatewayError('GW_MODEL_UNKNOWN', `model ${shown}`, {
     message: `The model "${shown}" does not exist. ${others}`,
@@ -385,14 +384,12 @@ export function modelUnknown(name: string, known: KnownModels): GatewayError {
   })
 }
 
-function nearestTo(name: string, models: readonly ModelFacts[]): readonly string[] {
-  const wanted = name.toLowerCase()
-  const distanceTo = (id: string): number =>
-    editDistance(wanted, id.slice(0, MAX_COMPARED_CHARS).toLowerCase())
-  const byDistance = models
-    .map(({ id }) => ({ id, distance: distanceTo(id) }))
-    .toSorted((a, b) => a.distance - b.distance)
-  return byDistance.slice(0, MAX_SUGGESTIONS).map(({ id }) => id)
+/** Retired ones would be refused, too. */
+function nearestTo(name: string, { models, aliases }: KnownModels): string {
+  const served = models.filter(({ lifecycle }) => lifecycle !== 'retired')
+  const near = nearNames(name, listedNames({ models: served, aliases }))
+  if (near.length === 0) return ''
+  return `The nearest ${near.length === 1 ? 'is' : 'are'}: ${near.join(', ')}. `
 }
 
 interface ModelName {

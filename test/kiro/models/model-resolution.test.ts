@@ -172,7 +172,7 @@ t.test('resolveModel()', async (t) => {
     } catch (error) {
       t.ok(error instanceof GatewayError)
       t.match(error, { code: 'GW_MODEL_UNKNOWN', param: 'model' })
-      t.match((error as GatewayError).message, /nearest are: glm-5, glm-4,/)
+      t.match((error as GatewayError).message, /nearest are: glm-5, glm-4\. GET /)
     }
     t.throws(() => resolveModel('x'.repeat(1_000_000), options), { code: 'GW_MODEL_UNKNOWN' })
   })
