@@ -69,6 +69,10 @@ export function answerPings(socket: Socket): void {
   socket.resume()
 }
 
+/** Attempts to open each. A connection may be cut before its handshake was read, where a worker has too many. */
+const ATTEMPTS = 3
+const CUT: readonly unknown[] = ['EPIPE', 'ECONNRESET']
+
 /** Opens many, so many at a time as a machine of clients would. */
 export async function openMany(
   count: number,
@@ -77,9 +81,19 @@ export async function openMany(
   const sockets: Socket[] = []
   for (let from = 0; from < count; from += 20) {
     const indices = Array.from({ length: Math.min(20, count - from) }, (_, i) => from + i)
-    sockets.push(...(await Promise.all(indices.map(open))))
+    sockets.push(...(await Promise.all(indices.map((index) => openAgain(() => open(index))))))
   }
   return sockets
+}
+
+async function openAgain(open: () => Promise<Socket>, attempts = ATTEMPTS): Promise<Socket> {
+  try {
+    return await open()
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (attempts === 1 || !CUT.includes(code)) throw error
+    return openAgain(open, attempts - 1)
+  }
 }
 
 /** Connections of these clients that the gateway's kernel still holds. */
