@@ -47,9 +47,9 @@ export interface Terminal {
   /** Replaces the previous lines of standard output; appends without a terminal. */
   redraw(lines: readonly string[]): void
   readonly isRedrawn: boolean
-  /** Returns a trimmed line of standard input. @throws {UsageError} at its end */
+  /** Returns a trimmed line of standard input. @throws {NoAnswerError} at its end */
   ask(question: string): Promise<string>
-  /** Anything but yes is no. Commands that ask have `--yes`. @throws {UsageError} at the end of standard input */
+  /** Anything but yes is no. Commands that ask have `--yes`. @throws {NoAnswerError} at the end of standard input */
   confirm(question: string): Promise<boolean>
   readonly isInteractive: boolean
 }
@@ -70,6 +70,9 @@ export const CommandExits: readonly ExitMeaning[] = [
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
+
+/** Standard input has ended before a question was answered; the command line itself is right. */
+export class NoAnswerError extends UsageError {}
 
 export function textOption(call: Pick<CommandCall, 'values'>, name: string): string | null {
   const value = call.values[name]

@@ -1,7 +1,7 @@
 import { createInterface, type Interface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { wrapText } from '../shared/wrap-text.ts'
-import { type Terminal, UsageError } from './command.ts'
+import { NoAnswerError, type Terminal } from './command.ts'
 
 export interface TerminalStreams {
   readonly stdin: Readable & { readonly isTTY?: boolean }
@@ -68,14 +68,14 @@ export class ProcessTerminal implements Terminal, Disposable {
   async ask(question: string): Promise<string> {
     const answer = await this.#answerTo(question)
     if (answer === null)
-      throw new UsageError('There is no answer, because standard input has ended.')
+      throw new NoAnswerError('There is no answer, because standard input has ended.')
     return answer
   }
 
   async confirm(question: string): Promise<boolean> {
     const answer = await this.#answerTo(`${question} [y/N]`)
     if (answer === null) {
-      throw new UsageError(
+      throw new NoAnswerError(
         'There is no answer, because standard input has ended. Use --yes to skip the question.'
       )
     }
@@ -91,7 +91,9 @@ export class ProcessTerminal implements Terminal, Disposable {
     this.#lines ??= this.#input[Symbol.asyncIterator]()
     const { value, done } = await this.#lines.next()
     this.#signal.throwIfAborted()
-    return done === true ? null : value.trim()
+    if (done !== true) return value.trim()
+    stderr.write('\n')
+    return null
   }
 
   /** Releases standard input, which would keep the process running. */

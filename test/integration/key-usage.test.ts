@@ -124,6 +124,16 @@ t.test('everything that tells of usage tells the same', async (t) => {
   t.match(await run('usage', '--since', 'ever'), { code: 2, stderr: /--since needs/ })
 })
 
+t.test('a revoked key has nothing left', async (t) => {
+  const { run, add, ask } = await rig(t)
+  const anna = await add('anna', '--credits=5/week')
+  t.match(await ask(anna), { status: 200 })
+  t.match(await run('key', 'list'), { stdout: /\nanna +in force +\S+ +[45]\.\d+ +5\/week / })
+  t.match(await run('key', 'revoke', 'anna'), { code: 0 })
+  t.match(await run('key', 'list'), { stdout: /\nanna +revoked +\S+ +- +5\/week / })
+  t.notMatch((await run('key', 'show', 'anna')).stdout, /\nleft/)
+})
+
 t.test('top shows who is at work', async (t) => {
   const { gateway, run, add, ask } = await rig(t)
   const anna = await add('anna')
@@ -142,7 +152,7 @@ t.test('top shows who is at work', async (t) => {
   const { stdout } = await run('top', ...at, '--key', OPERATOR)
   t.match(
     stdout,
-    /^1 requests running, 0 waiting for a connection\n\nKEY +STREAMS .*\nanna +1 +0 +1 /
+    /^1 requests running, 0 waiting for a connection\n\d+ requests since the start, \d+\.\d\d credits\n\nKEY +STREAMS .*\nanna +1 +0 +1 /
   )
   t.match(await run('top', ...at, '--key', anna), { code: 2, stderr: /an operator key/ })
   t.match(await run('top', '--once', '--url', 'http://127.0.0.1:9'), {

@@ -106,7 +106,9 @@ t.test('asks before it writes', async (t) => {
     refused.stdout,
     /\n {2}update .*settings.json: 5 lines added\nEach line that changes is shown with --print\.\n$/
   )
-  t.match(await run(call), { code: 2, stderr: /standard input has ended/ })
+  const ended = await run(call)
+  t.match(ended, { code: 2, stderr: /\[y\/N\] \n.* setup: .*standard input has ended.*--yes/ })
+  t.notMatch(ended.stderr, /Usage:/, 'the command line is right')
   const { code, stdout } = await run([...call, '--print'])
   t.equal(code, 0)
   t.match(

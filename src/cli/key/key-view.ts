@@ -30,7 +30,8 @@ export function keyTable(
   now: number
 ): readonly string[] {
   const rows = keys.map((key) => {
-    const { used = null, left = null, lastSeen = null } = use.get(key.id) ?? {}
+    const { used = null, lastSeen = null } = use.get(key.id) ?? {}
+    const left = leftOf(key, use.get(key.id), now)
     const { name, credits, requestsPerMinute, maxStreams, models } = key
     return [
       name,
@@ -89,7 +90,7 @@ export function keyDetails(key: NamedKey, now: number, use?: KeyUse): readonly s
     ['id', key.id],
     ['state', stateOf(key, now)],
     ['credits', credits === null ? NO_LIMIT : creditsText(credits)],
-    ...useRows(use, now),
+    ...useRows(key, use, now),
     ['per minute', requestsPerMinute === null ? NO_LIMIT : `${requestsPerMinute} requests`],
     ['streams', maxStreams === null ? NO_LIMIT : `${maxStreams} at a time`],
     ['models', models === null ? 'all' : models.join(', ')],
@@ -102,12 +103,19 @@ export function keyDetails(key: NamedKey, now: number, use?: KeyUse): readonly s
   return toColumns(rows)
 }
 
+/** A key that is refused has nothing left to use. */
+function leftOf(key: NamedKey, use: KeyUse | undefined, now: number): number | null {
+  return whyRefused(key, now) === null ? (use?.left ?? null) : null
+}
+
 function useRows(
+  key: NamedKey,
   use: KeyUse | undefined,
   now: number
 ): readonly (readonly [name: string, value: string])[] {
   if (use === undefined) return []
-  const { used, left, lastSeen } = use
+  const { used, lastSeen } = use
+  const left = leftOf(key, use, now)
   return [
     ...(used === null ? [] : [['used', amountText(used)] as const]),
     ...(left === null ? [] : [['left', amountText(left)] as const]),

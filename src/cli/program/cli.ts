@@ -10,6 +10,7 @@ import {
   EXIT_OK,
   EXIT_USAGE,
   type Terminal,
+  NoAnswerError,
   UsageError
 } from '../command.ts'
 import { ProcessTerminal } from '../terminal.ts'
@@ -119,7 +120,8 @@ function report(cause: unknown, { command, args, isJson, terminal }: Failed): nu
     const code = cause instanceof GatewayError ? cause.code : isUsage ? 'usage' : 'GW_INTERNAL'
     terminal.write(JSON.stringify({ error: { code, message } }))
   }
-  const usage = isUsage ? `\n\n${usageAfter(command, args)}` : ''
+  const isWrong = isUsage && !(cause instanceof NoAnswerError)
+  const usage = isWrong ? `\n\n${usageAfter(command, args)}` : ''
   terminal.note(`kiro-gateway ${command.name}: ${message}${usage}`)
   const isMistake = isUsage || (cause instanceof GatewayError && cause.code === 'GW_CONFIG_INVALID')
   return isMistake ? EXIT_USAGE : EXIT_FAILED

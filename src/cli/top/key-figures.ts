@@ -7,9 +7,17 @@ export interface KeyFigures {
   readonly reserved: number
 }
 
+/** Since the gateway's start. */
+export interface TotalFigures {
+  readonly requests: number
+  readonly credits: number
+}
+
 export interface Reading {
   /** Monotonic ms. */
   readonly at: number
+  /** Sums over all requests, with and without a named key. */
+  readonly totals: TotalFigures
   readonly keys: ReadonlyMap<string, KeyFigures>
   readonly inFlight: number
   /** For a connection, the rate limit or the end of a pause. */
@@ -41,18 +49,21 @@ const KEY_LABEL = /(?:^|,)key="((?:[^"\\]|\\.)*)"/
 export function readFigures(text: string, at: number): Reading {
   const keys = new Map<string, KeyFigures>()
   const sums = { inFlight: 0, waiting: 0, gated: 0 }
+  const totals = { requests: 0, credits: 0 }
   for (const line of text.split('\n')) {
     const [, name = '', labels = '', value = ''] = LINE.exec(line) ?? []
     if (name === 'kiro_gateway_requests_in_flight') sums.inFlight += Number(value)
     if (name === 'kiro_gateway_pool_waiters') sums.waiting += Number(value)
     if (name === 'kiro_gateway_gated_requests') sums.gated += Number(value)
+    if (name === 'kiro_gateway_requests_total') totals.requests += Number(value)
+    if (name === 'kiro_gateway_credits_total') totals.credits += Number(value)
     const figure = METRICS[name]
     const key = KEY_LABEL.exec(labels)?.[1]?.replaceAll(/\\(.)/g, '$1')
     if (figure === undefined || key === undefined) continue
     const before = keys.get(key) ?? NOTHING
     keys.set(key, { ...before, [figure]: before[figure] + Number(value) })
   }
-  return { at, keys, ...sums }
+  return { at, totals, keys, ...sums }
 }
 
 const HOUR_MS = 3_600_000
@@ -69,16 +80,22 @@ export class Readings {
   }
 
   creditsPerHour(key: string): number | null {
+    return this.#perHour(({ keys }) => keys.get(key)?.credits ?? 0)
+  }
+
+  get totalCreditsPerHour(): number | null {
+    return this.#perHour(({ totals }) => totals.credits)
+  }
+
+  #perHour(creditsOf: (reading: Reading) => number): number | null {
     const last = this.#readings.at(-1)
     // A restarted gateway counts from zero.
-    const from = this.#readings.findLastIndex(
-      (one, at) =>
-        (one.keys.get(key)?.credits ?? 0) >
-        (this.#readings[at + 1]?.keys.get(key)?.credits ?? Infinity)
-    )
+    const from = this.#readings.findLastIndex((one, at) => {
+      const next = this.#readings[at + 1]
+      return next !== undefined && creditsOf(one) > creditsOf(next)
+    })
     const first = this.#readings[from + 1]
     if (last === undefined || first === undefined || first.at === last.at) return null
-    const used = (last.keys.get(key)?.credits ?? 0) - (first.keys.get(key)?.credits ?? 0)
-    return (used * HOUR_MS) / (last.at - first.at)
+    return ((creditsOf(last) - creditsOf(first)) * HOUR_MS) / (last.at - first.at)
   }
 }

@@ -11,10 +11,11 @@ const TIMEOUT_MS = 10_000
 
 export const top: Command = {
   name: 'top',
-  summary: 'Shows streams, waiting requests and credits by key.',
+  summary: 'Shows requests and credits at work, in all and by key.',
   usage: 'kiro-gateway top [--once] [--url URL] [--key KEY]',
   options: { once: { type: 'boolean' }, url: { type: 'string' }, key: { type: 'string' } },
-  help: `Shows each key's streams, waiting requests and usage, every two seconds until Ctrl-C.
+  help: `Shows requests and credits in all, and each key's streams, waiting requests and usage, every two seconds
+until Ctrl-C.
 Credits per hour are measured while it runs. It reads from a running gateway with an operator key.
 
   --once             Shows one snapshot and exits.
@@ -94,10 +95,13 @@ const HEADINGS = [
 ]
 
 function screenOf(reading: Reading, readings: Readings): readonly string[] {
-  const { inFlight, waiting, gated, keys } = reading
+  const { inFlight, waiting, gated, keys, totals } = reading
   const others = gated === 0 ? '' : `, ${gated} for the rate limit or a pause`
   const head = `${inFlight} requests running, ${waiting - gated} waiting for a connection${others}`
-  if (keys.size === 0) return [head, 'No request has used a named key yet.']
+  const all = readings.totalCreditsPerHour
+  const perHour = all === null ? '' : `, ${all.toFixed(1)} an hour`
+  const sums = `${totals.requests} requests since the start, ${totals.credits.toFixed(2)} credits${perHour}`
+  if (keys.size === 0) return [head, sums, 'No request has used a named key yet.']
   const rows = sortedKeys(reading).flatMap((name) => {
     const figures = keys.get(name)
     if (figures === undefined) return []
@@ -107,14 +111,16 @@ function screenOf(reading: Reading, readings: Readings): readonly string[] {
     const amounts = [rate?.toFixed(1) ?? '-', credits.toFixed(2), reserved.toFixed(2)]
     return [[name, ...counts.map(String), ...amounts]]
   })
-  return [head, '', ...toColumns([HEADINGS, ...rows])]
+  return [head, sums, '', ...toColumns([HEADINGS, ...rows])]
 }
 
 function toAnswer(reading: Reading, readings: Readings) {
-  const { inFlight, waiting, keys } = reading
+  const { inFlight, waiting, keys, totals } = reading
   return {
     in_flight: inFlight,
     waiting,
+    ...totals,
+    credits_per_hour: readings.totalCreditsPerHour,
     keys: sortedKeys(reading).map((key) => ({
       key,
       ...keys.get(key),

@@ -96,7 +96,7 @@ export function operatorView(
 ): DeviceView {
   const existing = markup`<section aria-labelledby="existing"><h2 id="existing">With an existing key</h2>
 <form method="post" action="?">${decisionFields(decision, 'approve')}
-<div class="field"><label for="key">Key</label><select id="key" name="key">${keys.map(({ id, name }) => markup`<option value="${id}">${name}</option>`)}</select></div>
+<div class="field"><label for="key">Key</label><select id="key" name="key" required><option value="" selected disabled>Choose a key</option>${keys.map(({ id, name }) => markup`<option value="${id}">${name}</option>`)}</select></div>
 <p class="tools"><button class="primary">Approve</button></p></form></section>`
   return {
     title: 'Approve this sign-in?',

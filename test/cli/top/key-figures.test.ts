@@ -11,12 +11,16 @@ kiro_gateway_key_credits_total{key="x\\"y, key=\\"z"} 1.5e+1
 kiro_gateway_requests_in_flight 7
 kiro_gateway_pool_waiters 3
 kiro_gateway_gated_requests 2
+kiro_gateway_requests_total{route="messages",status="200",code="none"} 3
+kiro_gateway_requests_total{route="messages",status="429",code="GW_KEY_LIMIT"} 2
+kiro_gateway_credits_total 1.25
 kiro_gateway_tokens_total{type="input"} 9
 nonsense
 `
 
 t.test('readFigures()', async (t) => {
-  const { keys, inFlight, waiting, gated } = readFigures(TEXT, 5)
+  const { keys, totals, inFlight, waiting, gated } = readFigures(TEXT, 5)
+  t.same(totals, { requests: 5, credits: 1.25 })
   t.match({ inFlight, waiting, gated }, { inFlight: 7, waiting: 3, gated: 2 })
   t.same(keys.get('anna'), {
     streams: 2,
@@ -50,3 +54,21 @@ t.test('Readings', async (t) => {
   add(180 + 3600, 2)
   t.equal(readings.creditsPerHour('anna'), 0, 'of the last hour')
 })
+
+t.test(
+  'Readings: of a gateway without named keys, and of one that was started again',
+  async (t) => {
+    const readings = new Readings()
+    const add = (seconds: number, text: string): void =>
+      readings.add(readFigures(text, seconds * 1000))
+    t.equal(readings.totalCreditsPerHour, null)
+    add(0, 'kiro_gateway_credits_total 10\nkiro_gateway_key_credits_total{key="anna"} 10')
+    add(60, 'kiro_gateway_credits_total 12\nkiro_gateway_key_credits_total{key="anna"} 12')
+    t.equal(readings.totalCreditsPerHour, 120)
+    add(120, '') // started again, and not used since
+    t.equal(readings.creditsPerHour('anna'), null)
+    add(180, 'kiro_gateway_credits_total 1\nkiro_gateway_key_credits_total{key="anna"} 1')
+    t.equal(readings.totalCreditsPerHour, 60)
+    t.equal(readings.creditsPerHour('anna'), 60, 'what came before the start does not count')
+  }
+)

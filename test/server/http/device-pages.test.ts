@@ -157,7 +157,7 @@ t.test('an operator signs in at the page, sees who asks, and approves for a key'
   t.match(page.page.words, /Asked \d+ seconds? ago/)
   t.match(
     page.page.html,
-    /<option value="k_anna">anna<\/option><option value="k_ben">ben<\/option>/
+    /required><option value="" selected disabled>Choose a key<\/option><option value="k_anna">anna<\/option><option value="k_ben">ben<\/option>/
   )
 
   await page.submit('approve', { key: 'k_gone' })
