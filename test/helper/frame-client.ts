@@ -80,6 +80,12 @@ export class FrameClient {
     return this.answer()
   }
 
+  /** Resolves when all that was sent before is read, while no answer goes on: this is declined at once. */
+  async isRead(): Promise<void> {
+    this.send({ type: 'response.steer', input: [] })
+    while ((await this.next()).type !== 'response.steer.failed');
+  }
+
   #tell(): void {
     this.#wake.resolve()
     this.#wake = Promise.withResolvers()

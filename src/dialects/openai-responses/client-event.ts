@@ -7,6 +7,8 @@ export interface ClientEvent {
   readonly type: string
   /** Lane of the client's, repeated in each event of the answer. `null`: it names none. */
   readonly streamId: string | null
+  /** False if its lane cannot be repeated: it is no text, or too long. */
+  readonly hasLane: boolean
   readonly previousId: string | null
   /** `generate: false`: prepares a conversation, and wants no words of the model. */
   readonly isWarmUp: boolean
@@ -17,10 +19,7 @@ export interface ClientEvent {
 /** JSON text of a member that is read here; a lane is repeated in each event of its answer. */
 const MAX_VALUE_BYTES = 1024
 
-/**
- * `null` for anything but an object with a `type` in text, and for a lane that is too long to be repeated. Looks at the
- * first level only.
- */
+/** `null` for anything but an object with a `type` in text. Looks at the first level only. */
 export function readClientEvent(bytes: Buffer): ClientEvent | null {
   return toEvent(bytes, membersOf(bytes))
 }
@@ -38,13 +37,14 @@ function toEvent(bytes: Buffer, members: ClientEvent['members'] | null): ClientE
     return parseJson(spanText(bytes, span))
   }
   const type = valueOf('type')
-  const streamId = valueOf('stream_id')
+  const streamId = members.has('stream_id') ? valueOf('stream_id') : null
   const previousId = valueOf('previous_response_id')
-  const lane = members.get('stream_id')
-  if (typeof type !== 'string' || (lane !== undefined && isLong(lane))) return null
+  if (typeof type !== 'string') return null
+  const isNamed = typeof streamId === 'string' && streamId !== ''
   return {
     type,
-    streamId: typeof streamId === 'string' ? streamId : null,
+    streamId: isNamed ? streamId : null,
+    hasLane: isNamed || streamId === null,
     previousId: typeof previousId === 'string' && previousId !== '' ? previousId : null,
     isWarmUp: valueOf('generate') === false,
     bytes,

@@ -1,7 +1,17 @@
+import type { ErrorCode } from '../../shared/errors.ts'
+
 /** Close code and reason (RFC 6455 §7.4). Clients reconnect after 1001, 1011, 1012 and 1013 only. */
 export interface Farewell {
   readonly code: 1001 | 1008 | 1009 | 1012 | 1013
   readonly reason: string
+}
+
+/** Ends a connection after the answer under way. */
+export interface Leave extends Farewell {
+  /** Error of requests that still wait for their answer: nothing of them was done. */
+  readonly refusal: ErrorCode
+  /** OpenAI's name of it, where clients know one. */
+  readonly errorCode?: string
 }
 
 /**
@@ -19,20 +29,21 @@ export type SocketState<Message> =
       readonly name: 'answering'
       /** In the order in which they came. Bounded by MAX_WAITING. */
       readonly waiting: readonly Message[]
-      readonly farewell: Farewell | null
+      readonly farewell: Leave | null
     }
   | { readonly name: 'closed' }
 
 export type SocketEvent<Message> =
   | { readonly type: 'create'; readonly message: Message }
   | { readonly type: 'answered' }
-  | { readonly type: 'leave'; readonly farewell: Farewell }
+  | { readonly type: 'leave'; readonly farewell: Leave }
   | { readonly type: 'gone' }
 
 export type SocketAction<Message> =
   | { readonly type: 'none' }
   | { readonly type: 'answer'; readonly message: Message }
-  | { readonly type: 'close'; readonly farewell: Farewell; readonly dropped: readonly Message[] }
+  | { readonly type: 'decline'; readonly message: Message }
+  | { readonly type: 'close'; readonly farewell: Leave; readonly dropped: readonly Message[] }
   | { readonly type: 'forget'; readonly dropped: readonly Message[] }
 
 export interface SocketStep<Message> {
@@ -40,10 +51,9 @@ export interface SocketStep<Message> {
   readonly action: SocketAction<Message>
 }
 
-/** Requests that a client may send before it has its answer. */
-export const MAX_WAITING = 8
+/** Requests that a client may send before it has its answer: OpenAI takes 32 lanes. */
+export const MAX_WAITING = 32
 
-const TOO_MANY: Farewell = { code: 1008, reason: 'Too many requests wait for their answer.' }
 const CLOSED = { name: 'closed' } as const
 const NONE = { type: 'none' } as const
 
@@ -87,9 +97,9 @@ function whenAnswering<Message>(
   const { waiting, farewell } = state
   switch (event.type) {
     case 'create': {
-      const all = [...waiting, event.message]
-      if (all.length <= MAX_WAITING) return { state: { ...state, waiting: all }, action: NONE }
-      return { state: CLOSED, action: { type: 'close', farewell: TOO_MANY, dropped: all } }
+      const { message } = event
+      if (waiting.length >= MAX_WAITING) return { state, action: { type: 'decline', message } }
+      return { state: { ...state, waiting: [...waiting, message] }, action: NONE }
     }
     case 'leave':
       return { state: { ...state, farewell: farewell ?? event.farewell }, action: NONE }

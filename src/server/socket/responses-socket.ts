@@ -22,7 +22,13 @@ import { FrameMeter } from './frame-meter.ts'
 import { FrameResponse, type FrameTarget } from './frame-response.ts'
 import type { LeaveLine } from './key-lines.ts'
 import type { KeptConversation, KeptConversations } from './kept-conversations.ts'
-import { type Farewell, nextStep, type SocketEvent, type SocketState } from './next-step.ts'
+import {
+  type Farewell,
+  type Leave,
+  nextStep,
+  type SocketEvent,
+  type SocketState
+} from './next-step.ts'
 
 /** The connection's place among all connections of clients. */
 export interface SocketPlace {
@@ -95,8 +101,8 @@ const MAX_MISTAKES = 16
 const MAX_REPEATED_BYTES = 16 * 1024
 /** Time for a client to read why its connection ends. */
 const LAST_WORDS_MS = 1_000
-/** Lanes that have a conversation; the one that was used longest ago loses it to another. */
-const MAX_LANES = 16
+/** Lanes that have a conversation, the nameless one among them; the one that was used longest ago loses it to another. */
+const MAX_LANES = 33
 /** Looks without a pong or a message from the client after which it is gone. */
 const MAX_SILENT_LOOKS = 2
 
@@ -107,7 +113,11 @@ const BINARY: Farewell = { code: 1008, reason: 'Messages must be text.' }
 const TOO_LARGE: Farewell = { code: 1009, reason: 'The message is too large.' }
 const NO_MEMORY: Farewell = { code: 1013, reason: 'There is no memory for a message. Try again.' }
 const CROWDED: Farewell = { code: 1013, reason: 'Others need the connection. Try again later.' }
-const NO_KEY: Farewell = { code: 1008, reason: 'The API key is not valid any more.' }
+export const KEY_ENDED: Leave = {
+  code: 1008,
+  reason: 'The API key is not valid any more.',
+  refusal: 'GW_KEY_INVALID'
+}
 
 /**
  * A client of the Responses API on a WebSocket. Each `response.create` is answered by a `Turn` like one over HTTP; between
@@ -184,7 +194,7 @@ export class ResponsesSocket {
   }
 
   /** Closes the connection: at once if nothing is asked, else after the answer. */
-  leave(farewell: Farewell): void {
+  leave(farewell: Leave): void {
     this.#step({ type: 'leave', farewell })
   }
 
@@ -245,7 +255,7 @@ export class ResponsesSocket {
       if (arrival !== null) this.#admit(arrival, isFirst ? bytes : steps)
     } catch (cause) {
       this.#refuse(asGatewayError(cause), null)
-      this.#end(NO_KEY)
+      this.#end(KEY_ENDED)
     }
   }
 
@@ -332,13 +342,14 @@ export class ResponsesSocket {
     const isLarge = bytes.byteLength > SMALL_MESSAGE_BYTES
     const event = isLarge ? await readLargeEvent(bytes) : readClientEvent(bytes)
     if (this.#isClosed) return release([arrival])
-    if (event?.type === 'response.create') {
+    if (event?.type === 'response.create' && event.hasLane) {
       const { memory, leaveLine } = arrival
       return this.#step({ type: 'create', message: { event, memory, leaveLine } })
     }
     release([arrival])
     if (event?.type === 'response.cancel') this.#cancel()
     else if (event?.type === 'response.steer') this.#refuseSteering(event)
+    else if (event?.type === 'response.create') this.#refuseLane(event)
     else this.#refuseMessage(event)
   }
 
@@ -354,6 +365,30 @@ export class ResponsesSocket {
     const message = `${said} is not supported. Send a JSON object of type 'response.create'.`
     this.#refuse(new GatewayError('GW_BODY_INVALID', undefined, { message, param: 'type' }), event)
     this.#noteMistake()
+  }
+
+  #refuseLane(event: ClientEvent): void {
+    const message = 'stream_id must be a text of at most 1 KB, and not empty.'
+    const details = { error_code: 'invalid_stream_id' }
+    const options = { message, param: 'stream_id', details }
+    this.#refuse(new GatewayError('GW_BODY_INVALID', undefined, options), event)
+    this.#noteMistake()
+  }
+
+  /** One request too many is no reason to end the others: clients do not come back after a 1008. */
+  #decline({ event, ...held }: Request): void {
+    release([held])
+    const message =
+      'Too many requests wait on this WebSocket. Send this one again after an answer, or on another connection.'
+    this.#refuse(new GatewayError('GW_QUEUE_FULL', undefined, { message, retryAfterS: 1 }), event)
+    this.#noteMistake()
+  }
+
+  #refuseAll(requests: readonly Request[], { reason, refusal, errorCode }: Leave): void {
+    const details = errorCode === undefined ? {} : { details: { error_code: errorCode } }
+    const error = new GatewayError(refusal, undefined, { message: reason, ...details })
+    for (const { event } of requests) this.#refuse(error, event)
+    release(requests)
   }
 
   /** Nothing of the upstream's takes more input while it answers. */
@@ -394,8 +429,10 @@ export class ResponsesSocket {
         return
       case 'answer':
         return this.#answer(action.message)
+      case 'decline':
+        return this.#decline(action.message)
       case 'close':
-        release(action.dropped)
+        this.#refuseAll(action.dropped, action.farewell)
         return this.#end(action.farewell)
       case 'forget':
         return release(action.dropped)
@@ -445,7 +482,7 @@ export class ResponsesSocket {
     } catch (cause) {
       memory.release()
       answerError(response, { error: asGatewayError(cause), requestId })
-      this.leave(NO_KEY)
+      this.leave(KEY_ENDED)
     }
   }
 

@@ -3,8 +3,8 @@ import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { KeptConversations } from './kept-conversations.ts'
-import type { Farewell } from './next-step.ts'
-import { ResponsesSocket, type ResponsesSocketOptions } from './responses-socket.ts'
+import type { Leave } from './next-step.ts'
+import { KEY_ENDED, ResponsesSocket, type ResponsesSocketOptions } from './responses-socket.ts'
 
 /** Request for a WebSocket, whose socket Node reads no more. */
 export interface Handshake {
@@ -59,9 +59,17 @@ const PATIENCE = {
   closeTimeout: CLOSE_MS
 }
 
-const RESTART: Farewell = { code: 1012, reason: 'The gateway restarts. Connect again.' }
-const OLD: Farewell = { code: 1001, reason: 'The connection has reached its age. Connect again.' }
-const NO_KEY: Farewell = { code: 1008, reason: 'The API key is not valid any more.' }
+const RESTART: Leave = {
+  code: 1012,
+  reason: 'The gateway restarts. Connect again.',
+  refusal: 'GW_DRAINING'
+}
+const OLD: Leave = {
+  code: 1001,
+  reason: 'The connection has reached its age. Connect again.',
+  refusal: 'GW_BODY_INVALID',
+  errorCode: 'websocket_connection_limit_reached'
+}
 
 /** The WebSockets of a worker. Loads what speaks their protocol with the first of them. */
 export class ResponsesSockets {
@@ -154,7 +162,7 @@ export class ResponsesSockets {
 
   /** Call when keys have changed: closes connections whose key is good no more. */
   checkKeys(): void {
-    for (const [socket, { isGood }] of this.#sockets) if (!isGood()) socket.leave(NO_KEY)
+    for (const [socket, { isGood }] of this.#sockets) if (!isGood()) socket.leave(KEY_ENDED)
   }
 
   /** `null` for a client that has left, or whose request `ws` has refused. */
@@ -210,7 +218,7 @@ export class ResponsesSockets {
     for (const [socket, { isGood }] of this.#sockets) {
       socket.look(now, isPingDue)
       if (now - socket.openedAt >= maxAgeMs) socket.leave(OLD)
-      else if (isPingDue && !isGood()) socket.leave(NO_KEY) // keys expire
+      else if (isPingDue && !isGood()) socket.leave(KEY_ENDED) // keys expire
     }
   }
 }

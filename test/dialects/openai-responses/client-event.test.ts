@@ -33,7 +33,10 @@ t.test('readClientEvent()', async (t) => {
   const many = Array.from({ length: 2000 }, (_, index) => `"m${index}":0`).join(',')
   t.equal(eventOf(`{"type":"a",${many}}`), null, 'members without end')
   const long = 'x'.repeat(2000)
-  t.equal(eventOf(`{"type":"a","stream_id":"${long}"}`), null, 'it would be in each event')
+  for (const lane of [`"${long}"`, '""', '7', '{}']) {
+    t.match(eventOf(`{"type":"a","stream_id":${lane}}`), { streamId: null, hasLane: false }, lane)
+  }
+  t.match(eventOf('{"type":"a","stream_id":null}'), { streamId: null, hasLane: true })
   t.equal(eventOf(`{"type":"${long}"}`), null)
 })
 

@@ -189,7 +189,7 @@ t.test('each lane has a conversation, which may go on in another lane', async (t
   t.match(bodies.at(-1), /two.*five/s)
   await ask('b', 'six', b)
   t.match(bodies.at(-1), /two.*six/s)
-  for (const number of Array.from({ length: 16 }).keys()) await ask(`lane ${number}`, 'hi')
+  for (const number of Array.from({ length: 33 }).keys()) await ask(`lane ${number}`, 'hi')
   const late = await client.ask({ input: 'seven', stream_id: 'b', previous_response_id: b })
   t.match(late, [{ type: 'error', error: { code: 'previous_response_not_found' } }])
 })

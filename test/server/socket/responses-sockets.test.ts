@@ -46,11 +46,14 @@ t.test('a drain closes idle connections at once, and others after their answer',
       const idle = await FrameClient.open(t, url)
       const busy = await FrameClient.open(t, url)
       const response = await begin(busy, waits)
+      busy.create({ input: 'waits', stream_id: 'b' })
+      await busy.isRead()
       if (how === 'drain') primary.worker.drain()
       else primary.worker.retire(20_000)
       t.match(await idle.closed, { code: 1012 })
       response.end(endFrame)
       t.match((await busy.answer()).at(-1), { type: 'response.completed' })
+      t.match(await busy.answer(), [{ type: 'error', status: 503, stream_id: 'b' }])
       t.match(await busy.closed, { code: 1012 })
       await primary.worker.stopped
     })
@@ -156,14 +159,33 @@ t.test('Kiro keys that nobody has accepted give way to other clients', async (t)
   await t.rejects(FrameClient.open(t, url), /426/)
 })
 
-t.test('a connection that is old closes so that its client connects again', async (t) => {
-  const { url, waits } = await setUp(t, { env: { WEBSOCKET_MAX_AGE: '1' } })
+t.test('as many requests wait as OpenAI has lanes, and one more is declined alone', async (t) => {
+  const { url, waits } = await setUp(t)
   const client = await FrameClient.open(t, url)
   const response = await begin(client, waits)
+  const lanes = Array.from({ length: 32 }, (_, index) => `lane-${index}`)
+  for (const stream_id of [...lanes, 'one-more']) client.create({ input: 'hi', stream_id })
+  t.match(await client.answer(), [{ type: 'error', status: 503, stream_id: 'one-more' }])
+  waits.isHeld = false
+  response.end(endFrame)
+  t.match((await client.answer()).at(-1), { type: 'response.completed' })
+  for (const stream_id of lanes) {
+    t.match((await client.answer()).at(-1), { type: 'response.completed', stream_id })
+  }
+})
+
+t.test('a connection that is old closes so that its client connects again', async (t) => {
+  const { url, waits } = await setUp(t, { env: { WEBSOCKET_MAX_AGE: '3' } })
+  const client = await FrameClient.open(t, url)
+  const response = await begin(client, waits)
+  client.create({ input: 'waits' })
+  await client.isRead()
   const idle = await FrameClient.open(t, url)
   t.match(await idle.closed, { code: 1001 })
   response.end(endFrame)
   t.match((await client.answer()).at(-1), { type: 'response.completed' })
+  const [error] = await client.answer()
+  t.match(error, { status: 400, error: { code: 'websocket_connection_limit_reached' } })
   t.match(await client.closed, { code: 1001 })
 })
 
@@ -196,7 +218,7 @@ t.test('hostile clients lose their connection, with the code for it', async (t) 
     'a flood of pings': [1008, ({ socket }) => repeat(1000, () => socket.ping())],
     'more requests than may wait': [
       1008,
-      (client) => repeat(30, () => client.create({ input: 'hi' }))
+      (client) => repeat(60, () => client.create({ input: 'hi' }))
     ],
     'fragments of nothing': [
       1008,
@@ -279,8 +301,10 @@ t.test('what is declined is told back only if it is short', async (t) => {
       steer: { input: told, previous_response_id: 'resp_1' }
     })
   }
-  client.create({ input: 'hi', stream_id: 'x'.repeat(1_000_000) })
-  t.match(await client.answer(), [{ type: 'error', error: { param: 'type' } }])
+  for (const stream_id of ['x'.repeat(1_000_000), '', 7]) {
+    client.create({ input: 'hi', stream_id })
+    t.match(await client.answer(), [{ type: 'error', error: { code: 'invalid_stream_id' } }])
+  }
 })
 
 function repeat(times: number, act: () => void): void {
