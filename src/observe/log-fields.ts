@@ -30,6 +30,17 @@ export function clockOf(time: unknown): string {
   return [at.getHours(), at.getMinutes(), at.getSeconds()].map(twoDigits).join(':')
 }
 
+const DAY_MS = 86_400_000
+
+/** Returns local time, with its date if the other time is a day away. */
+export function momentOf(time: string, other: unknown): string {
+  const at = new Date(time)
+  const clock = clockOf(time)
+  if (Number.isNaN(at.getTime()) || Math.abs(at.getTime() - Date.parse(String(other))) < DAY_MS)
+    return clock
+  return `${at.getFullYear()}-${twoDigits(at.getMonth() + 1)}-${twoDigits(at.getDate())} ${clock}`
+}
+
 function twoDigits(value: number): string {
   return String(value).padStart(2, '0')
 }

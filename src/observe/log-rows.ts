@@ -1,4 +1,12 @@
-import { clockOf, type Fields, isFields, numberOf, shortId, textOf } from './log-fields.ts'
+import {
+  clockOf,
+  type Fields,
+  isFields,
+  momentOf,
+  numberOf,
+  shortId,
+  textOf
+} from './log-fields.ts'
 import {
   type Explanation,
   explainRequest,
@@ -17,6 +25,10 @@ export interface RowOptions {
 
 export interface ShownLine {
   readonly rows: readonly Row[]
+  /** Rows of a line whose reason was shown before. */
+  readonly again: readonly Row[]
+  /** Rows below a count whose last line this is. */
+  readonly last: readonly Row[]
   /** Kinds that the line belongs to, the narrowest first; empty for lines that are always shown. */
   readonly kinds: readonly LineKind[]
 }
@@ -34,12 +46,16 @@ export interface LineKind {
 export function rowsOf(fields: Fields, options: RowOptions): ShownLine | null {
   const message = String(fields['msg'])
   if (isRequest(fields)) return requestLine(fields, options)
-  if (message === 'gateway ready') return { rows: readyRows(fields), kinds: [] }
+  if (message === 'gateway ready') return always(readyRows(fields))
   if (options.isVerbose) return plainLine(fields, options)
   if (HIDDEN.some((beginning) => message.startsWith(beginning))) return null
-  if (message === 'gateway starting') return { rows: [startRow(fields)], kinds: [] }
+  if (message === 'gateway starting') return always([startRow(fields)])
   if (message === 'settings that differ from the defaults') return settingsLine(fields, options)
   return plainLine(fields, options)
+}
+
+function always(rows: readonly Row[]): ShownLine {
+  return { rows, again: rows, last: [], kinds: [] }
 }
 
 /** Beginnings of messages that say nothing is wrong, or what a request's own line says again. */
@@ -75,11 +91,11 @@ function requestLine(fields: Fields, options: RowOptions): ShownLine {
   const row = [...head, ...requestRow(fields, options.columns - widthOf(head))]
   const explained = explainRequest(fields)
   const rows: Row[] = [row]
-  if (explained !== null) rows.push(...explanationRows(explained, options))
+  if (explained !== null) rows.push(...explanationRows(explained, options, MAX_REASON_ROWS))
   rows.push(...stackRows(fields))
   if (options.isVerbose) rows.push(...below(factSpans(fields), { ...options, maxRows: 20 }))
   const code = textOf(fields['code'])
-  if (code === '') return { rows, kinds: [] }
+  if (code === '' || explained === null) return always(rows)
   const status = outcomeOf(fields)
   const title = [...head, { text: `${status} `, style }, { text: code }]
   const kind = { name: `${status} ${code}`, title, shown: SHOWN_REQUESTS }
@@ -89,7 +105,11 @@ function requestLine(fields: Fields, options: RowOptions): ShownLine {
     name: [kind.name, key, withoutFigures(textOf(fields['reason']))].join(' '),
     title: key === '' ? title : [...title, { text: ` ${key}`, style: 'bold' as const }]
   }
-  return { rows, kinds: [narrow, kind] }
+  const { reason, facts } = explained
+  const again = [row, ...explanationRows({ reason: { text: '' }, facts }, options, 1)]
+  const newest = { ...facts, text: `last: ${shortId(fields['request_id'])}` }
+  const last = explanationRows({ reason, facts: newest }, options, MAX_COUNTED_REASON_ROWS)
+  return { rows, again, last, kinds: [narrow, kind] }
 }
 
 /** A key's mistakes must not hide those of another; a failure of the upstream is one for all. */
@@ -102,10 +122,15 @@ function withoutFigures(text: string): string {
 }
 
 const MAX_REASON_ROWS = 6
+const MAX_COUNTED_REASON_ROWS = 2
 
 /** Code and id are always whole: by them the request is found. */
-function explanationRows({ reason, facts }: Explanation, options: RowOptions): readonly Row[] {
-  const rows = below([reason], { ...options, maxRows: MAX_REASON_ROWS })
+function explanationRows(
+  { reason, facts }: Explanation,
+  options: RowOptions,
+  maxRows: number
+): readonly Row[] {
+  const rows = below([reason], { ...options, maxRows })
   const last = rows.at(-1) ?? []
   const joined = [...last, { text: ' ' }, facts]
   if (reason.text !== '' && widthOf(joined) <= options.columns)
@@ -156,9 +181,10 @@ function plainLine(fields: Fields, options: RowOptions): ShownLine {
     ...stackRows(fields)
   ]
   const code = textOf(fields['code'])
-  if (level !== 'warn' || code === '') return { rows, kinds: [] }
+  if (level !== 'warn' || code === '') return always(rows)
   const title = [...head, { ...message, text: `${text} ` }, { text: code }]
-  return { rows, kinds: [{ name: `${text} ${code}`, title, shown: 1 }] }
+  const last = facts.length === 0 ? [] : below(facts, { ...options, maxRows: 2 })
+  return { rows, again: rows, last, kinds: [{ name: `${text} ${code}`, title, shown: 1 }] }
 }
 
 function below(
@@ -195,7 +221,7 @@ function factSpans(fields: Fields): readonly Span[] {
     ([name]) => !PLACED.has(name) && !SENTENCES.includes(name) && name !== 'err'
   )
   const named = facts.flatMap(([name, value]) => {
-    const text = factText(name, value)
+    const text = factText(name, value, fields['time'])
     return text === '' ? [] : [{ text: `${textOf(name)}=${text}`, style: 'dim' as const }]
   })
   const sentences = SENTENCES.flatMap((name) => {
@@ -205,10 +231,10 @@ function factSpans(fields: Fields): readonly Span[] {
   return [...sentences, ...errorSpans(fields['err']), ...named]
 }
 
-function factText(name: string, value: unknown): string {
+function factText(name: string, value: unknown, time: unknown): string {
   if (name === 'request_id') return shortId(value)
   if (typeof value === 'number') return String(Math.round(value * 1000) / 1000)
-  if (typeof value === 'string' && ISO_TIME.test(value)) return clockOf(value)
+  if (typeof value === 'string' && ISO_TIME.test(value)) return momentOf(value, time)
   if (Array.isArray(value)) return value.map(textOf).join(', ')
   return textOf(value)
 }
@@ -261,7 +287,7 @@ function settingsLine(fields: Fields, options: RowOptions): ShownLine {
   const pairs = Object.entries(settings).map(([name, value]) => ({
     text: `${textOf(name)}=${textOf(value)}`
   }))
-  return { rows: below(pairs, { ...options, maxRows: 2 }), kinds: [] }
+  return always(below(pairs, { ...options, maxRows: 2 }))
 }
 
 /** Rows with the addresses to open on this machine, also if the gateway listens on all interfaces. */

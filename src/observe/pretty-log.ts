@@ -26,13 +26,14 @@ const MAX_KINDS = 64
  *   14:41:12 ✗ 502 claude-sonnet-5.5   0.18 s                                    anna · claude-code
  *              The upstream closed the connection … GW_UPSTREAM_RESET · req_03fb0937
  *   14:42:12 ✗ 502 GW_UPSTREAM_RESET × 14 in a minute
+ *              The upstream closed the connection … last: req_8a1c03de
  * ```
  */
 export class PrettyLog implements LogStream {
   readonly #stream: LogStream
   readonly #options: PrettyOptions
   /** Kinds of this minute. Bounded by MAX_KINDS, and one for each code beyond it. */
-  readonly #kinds = new Map<string, LineKind & { times: number }>()
+  readonly #kinds = new Map<string, LineKind & { times: number; last: readonly Row[] }>()
   #timer: NodeJS.Timeout | null = null
 
   constructor(stream: LogStream, options: PrettyOptions) {
@@ -59,20 +60,20 @@ export class PrettyLog implements LogStream {
   flush(): void {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
-    for (const { times, shown, title } of this.#kinds.values()) {
+    for (const { times, shown, title, last } of this.#kinds.values()) {
       if (times <= shown) continue
       const [, ...rest] = title
       const clock = { text: clockOf(new Date().toISOString()), style: 'dim' } as const
-      this.#put([[clock, ...rest, { text: ` × ${times} in a minute`, style: 'bold' }]])
+      this.#put([[clock, ...rest, { text: ` × ${times} in a minute`, style: 'bold' }], ...last])
     }
     this.#kinds.clear()
   }
 
-  #show({ rows, kinds }: ShownLine): void {
+  #show({ rows, again, last, kinds }: ShownLine): void {
     const kind = this.#options.isVerbose ? undefined : this.#kindOf(kinds)
-    const times = kind === undefined ? 1 : this.#count(kind)
+    const times = kind === undefined ? 1 : this.#count(kind, last)
     if (times === 1) this.#put(rows)
-    else if (times <= (kind?.shown ?? 1)) this.#put(rows.slice(0, 1))
+    else if (times <= (kind?.shown ?? 1)) this.#put(again)
   }
 
   /** The narrowest that is counted or can be; else the widest. */
@@ -81,11 +82,14 @@ export class PrettyLog implements LogStream {
     return kinds.find(({ name }) => hasRoom || this.#kinds.has(name)) ?? kinds.at(-1)
   }
 
-  #count(kind: LineKind): number {
+  #count(kind: LineKind, last: readonly Row[]): number {
     const known = this.#kinds.get(kind.name)
-    if (known !== undefined) return ++known.times
+    if (known !== undefined) {
+      known.last = last
+      return ++known.times
+    }
     this.#timer ??= setTimeout(() => this.flush(), WINDOW_MS).unref()
-    this.#kinds.set(kind.name, { ...kind, times: 1 })
+    this.#kinds.set(kind.name, { ...kind, times: 1, last })
     return 1
   }
 

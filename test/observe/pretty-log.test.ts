@@ -141,15 +141,24 @@ t.test('PrettyLog', (t) => {
 
   t.test('failures of one kind are counted after the third', async (t) => {
     const { log, pretty, rows } = rig(t)
-    for (let times = 0; times < 14; times++) log.warn(RESET, 'request failed')
+    for (let times = 10; times < 24; times++)
+      log.warn({ ...RESET, request_id: `req_${times}0123456789` }, 'request failed')
     log.warn({ ...RESET, code: 'GW_UPSTREAM_CONNECT' }, 'request failed')
     for (let times = 0; times < 3; times++) log.info(REQUEST, 'request completed')
     const shown = rows()
     t.equal(shown.filter((row) => row.includes('✗ 502')).length, 3 + 1)
     t.equal(shown.filter((row) => row.includes('The upstream closed')).length, 2, 'once a kind')
+    for (const id of ['req_1001', 'req_1101', 'req_1201'])
+      t.equal(shown.filter((row) => row.includes(`GW_UPSTREAM_RESET · ${id}`)).length, 1, id)
     t.equal(shown.filter((row) => row.includes('✓')).length, 3, 'what went well is all there')
     pretty.flush()
-    t.match(rows().at(-1), /^\d\d:\d\d:\d\d ✗ 502 GW_UPSTREAM_RESET × 14 in a minute$/)
+    const [count = '', ...last] = rows().slice(shown.length)
+    t.match(count, /^\d\d:\d\d:\d\d ✗ 502 GW_UPSTREAM_RESET × 14 in a minute$/)
+    t.match(
+      last.map((row) => row.trim()).join(' '),
+      /^The upstream closed the connection .* last: req_2301/,
+      'with the reason and the last one'
+    )
     const before = rows().length
     log.warn(RESET, 'request failed')
     t.ok(rows().length > before + 1, 'the next minute begins with the reason')
@@ -173,12 +182,15 @@ t.test('PrettyLog', (t) => {
     pretty.flush()
     t.same(
       rows()
-        .slice(shown)
+        .slice(shown, -3)
         .map((row) => row.slice(9)),
       [
         '! 404 GW_MODEL_UNKNOWN anna × 5 in a minute',
+        '  No model "a", 4 near. last: req_01234567',
         '! 404 GW_MODEL_UNKNOWN anna × 5 in a minute',
+        '  No model "b". last: req_01234567',
         '! 404 GW_MODEL_UNKNOWN bob × 5 in a minute',
+        '  No model "b". last: req_01234567',
         '✗ 502 GW_UPSTREAM_RESET × 5 in a minute'
       ]
     )
@@ -191,9 +203,10 @@ t.test('PrettyLog', (t) => {
       const reason = `No model "${word}".`
       log.info({ ...REQUEST, status: 404, code: 'GW_MODEL_UNKNOWN', reason }, 'request refused')
     }
-    t.ok(rows().length <= 64 * 2 + 3 + 1, `${rows().length} rows`)
+    t.ok(rows().length <= 64 * 2 + 3 * 2, `${rows().length} rows`)
     pretty.flush()
-    t.match(rows().at(-1), /! 404 GW_MODEL_UNKNOWN × 936 in a minute$/)
+    t.match(rows().at(-2), /! 404 GW_MODEL_UNKNOWN × 936 in a minute$/)
+    t.match(rows().at(-1), / No model "\p{Script=Han}"\. last: req_/u)
   })
 
   t.test('no name pushes the key out of sight, and the id of a failure is whole', async (t) => {
@@ -234,12 +247,12 @@ t.test('PrettyLog', (t) => {
     })
     for (let times = 0; times < 5; times++) log.warn(RESET, 'request failed')
     ;(onMinute as unknown as () => void)()
-    t.match(rows().at(-1), '× 5 in a minute')
+    t.match(rows().join('\n'), '× 5 in a minute')
   })
 
   t.test('other lines say what happened first; ids are left out', async (t) => {
     const { log, rows } = rig(t)
-    const until = '2026-12-01T05:00:18.694Z'
+    const until = new Date(Date.now() + 60_000).toISOString()
     for (let times = 0; times < 3; times++)
       log.warn({ code: 'GW_X', reason: 'Too many.', until }, 'upstream asked for a pause')
     log.error({ err: new GatewayError('GW_UPSTREAM_CONNECT', undefined) }, 'not signed in')
@@ -247,10 +260,12 @@ t.test('PrettyLog', (t) => {
     t.equal(rows().length, 3)
     t.match(
       rows()[0],
-      /^[\d:]{8} ! upstream asked for a pause: Too many\. code=GW_X until=\d\d:\d\d:18$/
+      /^[\d:]{8} ! upstream asked for a pause: Too many\. code=GW_X until=\d\d:\d\d:\d\d$/
     )
     t.match(rows()[1], /✗ not signed in: .*\(GW_UPSTREAM_CONNECT\)$/)
     t.match(rows()[2], /· something delayMs=1229\.744 list=a, b$/)
+    log.info({ until: '2060-01-31T12:00:18.694Z' }, 'something')
+    t.match(rows()[3], /until=2060-0[12]-\d\d \d\d:\d\d:18$/, 'another day has its date')
   })
 
   t.test('a change of a key is one row', async (t) => {

@@ -72,13 +72,15 @@ export class VerdictMemory {
     if (known !== undefined) return
     const until = now + barMs(refusal, Math.max(0, this.#suspicions - 1))
     if (isWaitedFor(bar, until - now)) return this.#pause(refusal, until)
-    this.#enter(refusal, bar === 'daily' ? Math.min(until, nextMidnight(now)) : until)
-    if (bar !== 'monthly') return
+    const end = bar === 'daily' ? Math.min(until, nextMidnight(now)) : until
+    this.#enter(refusal, end)
+    if (bar !== 'monthly') return this.#announce(refusal, end)
     const { usage } = await this.#options.usage()
     const resetsAt = usage?.resetsAt ?? 0
     const isInForce = this.#status.bars.some((one) => one.bar === bar)
     const isCredible = resetsAt > now && resetsAt <= now + LAST_RESET_MS
     if (isInForce && isCredible) this.#enter(refusal, resetsAt)
+    this.#announce(refusal, isCredible ? resetsAt : end)
   }
 
   /** Calls under way prolong the pause a little; announced only if it matters. */
@@ -124,16 +126,19 @@ export class VerdictMemory {
     this.#status = { ...this.#status, suspectedAt: now }
   }
 
-  #enter({ bar, code, reason }: AccountRefusal, until: number): void {
+  #enter({ bar, code }: AccountRefusal, until: number): void {
     const now = this.#now()
     const others = this.#status.bars.filter((one) => one.bar !== bar && one.until > now)
-    const bars = [...others, { bar, code, until }].toSorted(byWeight)
+    this.#tell({ ...this.#status, bars: [...others, { bar, code, until }].toSorted(byWeight) })
+  }
+
+  /** Logged once, when the end is known. */
+  #announce({ bar, code, reason }: AccountRefusal, until: number): void {
     const advice = bar === 'suspicion' ? SUSPICION_ADVICE : undefined
     this.#options.log.warn(
       { code, reason, until: new Date(until).toISOString(), advice },
       'requests to the upstream are suspended for a while'
     )
-    this.#tell({ ...this.#status, bars })
   }
 
   #tell(status: AccountStatus): void {

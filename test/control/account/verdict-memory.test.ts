@@ -89,11 +89,13 @@ t.test('VerdictMemory', (t) => {
   })
 
   t.test('bars at once, before the reset is known', async (t) => {
-    const { verdicts, told } = setUp()
+    const { verdicts, told, lines } = setUp()
     const done = verdicts.refused(refusal('monthly'))
     t.match(told, [{ bars: [{ until: START + HOUR }] }])
     await done
     t.match(told[1], { bars: [{ until: RESET }] })
+    t.match(lines, [{ until: new Date(RESET).toISOString() }], 'and logs the end that holds, once')
+    t.equal(lines.length, 1)
   })
 
   t.test(
