@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
+import { ErrorTable } from '../../src/shared/error-table.ts'
 import { readGuide } from '../guides/guide-page.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -87,6 +88,17 @@ t.test('the index leads to every page of docs/', async (t) => {
 t.test('pages call the id of a request as the log does', async (t) => {
   const wrong = pages.filter((path) => path !== 'CHANGELOG.md' && /\breqId\b/.test(read(path)))
   t.same(wrong, [], 'it is `request_id`')
+})
+
+t.test('pages name codes that there are; `GW_X_` stands for all that begin so', async (t) => {
+  const codes = Object.keys(ErrorTable)
+  for (const path of pages.filter((path) => path !== 'CHANGELOG.md'))
+    for (const [name] of read(path).matchAll(/\bGW_[A-Z_]+/g)) {
+      const isNamed = codes.some(
+        (code) => code === name || (name.endsWith('_') && code.startsWith(name))
+      )
+      if (!isNamed) t.fail(`${path} names ${name}`)
+    }
 })
 
 t.test('README is short enough to be read to the end', async (t) => {
