@@ -1,5 +1,4 @@
 import { type Static, Type } from '../shared/schema-type.ts'
-import { ClientSettings } from './client-settings.ts'
 import { FleetSettings } from './fleet-settings.ts'
 import type { ManagedSettings } from './managed-settings.ts'
 import { MIN_MEMORY_BYTES } from './memory-plan.ts'
@@ -327,7 +326,19 @@ export const Settings = Type.Object({
       'Secret that signs these messages: their header x-kiro-gateway-signature is sha256= followed by the HMAC-SHA256 of the body in hex.'
     )
   }),
-  ...ClientSettings,
+  /** Claude Code, where people are signed in to the gateway. */
+  clients: Type.Object({
+    managedSettingsFile: text(
+      'MANAGED_SETTINGS_FILE',
+      { kind: 'path', default: null },
+      'File with settings of Claude Code for everyone who is signed in to the gateway: a JSON object like its managed-settings.json, of at most 256 KiB. By default there are none.'
+    ),
+    telemetry: choice(
+      'CLIENT_TELEMETRY',
+      { default: 'drop', enum: ['drop', 'forward'] },
+      'What becomes of the telemetry that Claude Code sends to a gateway: drop, or forward to OTEL_EXPORTER_OTLP_ENDPOINT with OTEL_EXPORTER_OTLP_HEADERS.'
+    )
+  }),
   ...FleetSettings,
   ...TraceSettings,
   observe: Type.Object({

@@ -302,7 +302,7 @@ export class DeviceControl {
   async revoke(token: string): Promise<AnswerNamed<'revoked'>> {
     const { secret } = await this.#current()
     const id = readRefreshToken(secret, token) ?? readAccessToken(secret, token)?.device ?? null
-    if (id !== null) await this.#end(() => [id])
+    if (id !== null) await this.#end(id)
     return { name: 'revoked' }
   }
 
@@ -318,7 +318,7 @@ export class DeviceControl {
 
   /** Ends a sign-in. Resolves with it once all workers refuse its tokens; with `null` if there is none. */
   async end(id: string, by: PanelUser): Promise<DeviceShown | null> {
-    const [ended] = await this.#end(() => [id])
+    const ended = await this.#end(id)
     if (ended === undefined) return null
     const device = this.#toShown(ended)
     const { keyName, client, host, address } = device
@@ -327,17 +327,10 @@ export class DeviceControl {
     return device
   }
 
-  /** Ends all sign-ins of a key. Resolves with their number once all workers refuse their tokens. */
-  async endKey(key: string): Promise<number> {
-    const ended = await this.#end(({ devices }) =>
-      [...devices.values()].flatMap((one) => (one.key === key ? one.id : []))
-    )
-    return ended.length
-  }
-
-  async #end(idsIn: (state: DeviceState) => readonly string[]): Promise<readonly SignedInDevice[]> {
-    const ended = await this.#book.changeSurely(
-      (state, now) => endStep(state, idsIn(state), now),
+  /** Resolves with `undefined` if there is no such sign-in. */
+  async #end(id: string): Promise<SignedInDevice | undefined> {
+    const [ended] = await this.#book.changeSurely(
+      (state, now) => endStep(state, [id], now),
       ({ length }) => length === 0,
       true
     )

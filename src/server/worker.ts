@@ -1,16 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Config } from '../config/settings.ts'
+import { isTracing } from '../config/trace-settings.ts'
 import { Channel, type Endpoint } from '../ipc/channel.ts'
 import type { ClusterStatus, FromWorker, ToWorker, WorkerStart } from '../ipc/messages.ts'
 import type { KnownKeys } from '../keys/key.ts'
 import type { Logger, LogStream } from '../observe/logger.ts'
 import { codeOf, GatewayError } from '../shared/errors.ts'
 import { withinTime } from '../shared/within-time.ts'
+import type { TurnTracer } from '../tracing/turn-trace.ts'
 import type { Listener } from './http/listener.ts'
 import { PrimaryPulse } from './primary/primary-pulse.ts'
-import { addWatchers } from './turn/turn-watchers.ts'
 import { authenticatorOf, closeParts, createParts, type Parts } from './worker-parts.ts'
-import type { WorkerLife } from './worker/data-plane.ts'
+import type { OwnPlane, WorkerLife } from './worker/data-plane.ts'
 import { type DrainOptions, OpenTurns } from './worker/open-turns.ts'
 
 /** Time for clients to read why the drain cut their answer. */
@@ -249,4 +250,35 @@ function listenProblem(cause: unknown, host: string, port: number): string {
         ? 'permission denied. Ports below 1024 need special rights; choose another SERVER_PORT.'
         : 'SERVER_HOST must be an address of this machine.'
   return `cannot listen on ${host}:${port} (${code}): ${why}`
+}
+
+/**
+ * Loads the recorder and the tracer only if DEBUG_CONTENT or OTEL_EXPORTER_OTLP_ENDPOINT is set. Precedes
+ * requests.
+ */
+async function addWatchers(plane: OwnPlane, start: WorkerStart, log: Logger): Promise<void> {
+  const { config, memory } = start
+  if (config.observe.keepsContent) {
+    const { createTurnRecorder } = await import('./worker/turn-capture.ts')
+    plane.recorder = createTurnRecorder(plane, { log, workers: memory.workers })
+  }
+  plane.tracing.tracer = await loadTracer(plane, start, log)
+}
+
+/** If it cannot be loaded, requests are served without. */
+async function loadTracer(
+  { metrics }: OwnPlane,
+  { config, workerId }: WorkerStart,
+  log: Logger
+): Promise<TurnTracer | null> {
+  const settings = config.traces
+  const { endpoint } = settings
+  if (endpoint === null || !isTracing(config)) return null
+  try {
+    const { createTurnTracer } = await import('../tracing/tracer.ts')
+    return createTurnTracer({ settings, endpoint, workerId, log, metrics })
+  } catch (err) {
+    log.error({ err }, 'requests are not traced: the tracing libraries cannot be loaded')
+    return null
+  }
 }

@@ -1,5 +1,4 @@
 import { GatewayError } from '../../shared/errors.ts'
-import { fitsPattern } from '../../shared/name-pattern.ts'
 import type { RuleId } from '../rules/rules.ts'
 
 /** Models that a client's key may use. Plain data: it crosses threads. */
@@ -36,4 +35,31 @@ export function allowedBy(access: ModelAccess, all: readonly string[]): string {
   const names = all.filter((name) => mayAskModel(access.patterns, [name]))
   const allowed = names.length > 0 ? names : access.patterns
   return allowed.slice(0, MAX_NAMED).join(', ') + (allowed.length > MAX_NAMED ? ', …' : '')
+}
+
+/** Matches the whole name without case; `*` stands for any text. */
+function fitsPattern(pattern: string, name: string): boolean {
+  return matches(pattern.toLowerCase(), name.toLowerCase())
+}
+
+/** Takes time proportional to the product of the lengths: never backtracks behind the last `*`. */
+function matches(pattern: string, name: string): boolean {
+  let at = 0
+  let inName = 0
+  let star = -1
+  let starName = 0
+  while (inName < name.length) {
+    if (pattern[at] === '*') {
+      star = at++
+      starName = inName
+    } else if (pattern[at] === name[inName]) {
+      at++
+      inName++
+    } else if (star >= 0) {
+      at = star + 1
+      inName = ++starName
+    } else return false
+  }
+  while (pattern[at] === '*') at++
+  return at === pattern.length
 }
