@@ -6,7 +6,6 @@ import { SHOWN_METRICS } from '../ipc/dashboard.ts'
 import type { ClusterStatus, CredentialNews, FromWorker } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
 import type { Logger } from '../observe/logger.ts'
-import type { AccountUsage } from '../kiro/wire/account-usage.ts'
 import { Metrics } from '../observe/metrics.ts'
 import type { MetricsSnapshot } from '../observe/snapshots.ts'
 import { version } from '../shared/version.ts'
@@ -93,18 +92,15 @@ export class FiguresControl {
     ])
   }
 
-  /** A limit of the account or the state of a worker has changed: all who tell of it do so at once. */
-  onChange(): void {
-    this.#tellVerdict()
-  }
-
-  onUsage(usage: AccountUsage): void {
-    this.dashboard.onUsage(usage)
+  /** Call when a limit of the account or the state of a worker has changed: all who tell of it do so at once. */
+  tellVerdict(): void {
+    this.#options.onVerdict()
+    void this.dashboard.judgeAgain() // never rejects
   }
 
   /** Failures for lack of a sign-in say nothing about the next request. */
   onSignIn({ snapshot }: CredentialNews): void {
-    if (snapshot !== null && !this.#isSignedIn && this.#streak.forget()) this.#tellVerdict()
+    if (snapshot !== null && !this.#isSignedIn && this.#streak.forget()) this.tellVerdict()
     this.#isSignedIn = snapshot !== null
   }
 
@@ -137,7 +133,7 @@ export class FiguresControl {
     account.onRows(rows)
     const models = new Set(account.models.map(({ id }) => id))
     for (const row of rows) this.#turns.add(row, models.has(row.model) ? row.model : OTHER)
-    if (this.#streak.add(rows)) this.#tellVerdict()
+    if (this.#streak.add(rows)) this.tellVerdict()
     this.dashboard.onRows(rows)
   }
 
@@ -196,11 +192,6 @@ export class FiguresControl {
     tokens.noteMetrics(this.own)
     keys.noteMetrics(this.own)
     noteBudget(this.own, budget(), (member) => this.#nameOf(member))
-  }
-
-  #tellVerdict(): void {
-    this.#options.onVerdict()
-    void this.dashboard.judgeAgain() // never rejects
   }
 
   /** The container's figure, or the processes' own if there is no limit. */

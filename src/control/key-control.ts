@@ -9,12 +9,11 @@ import type { Metrics } from '../observe/metrics.ts'
 import { keyAlert } from './alerts/alert.ts'
 import type { AlertSender } from './alerts/alert-control.ts'
 import { AllowanceControl } from './allowances/allowance-control.ts'
-import type { AuditEntry, PageNews } from './book/book-messages.ts'
+import type { PageNews } from './book/book-messages.ts'
 import { UsageBook } from './book/usage-book.ts'
 import { DAY_MS, NOTHING_USED } from './book/usage-sums.ts'
 import { KeyFileWatch } from './keys/key-file-watch.ts'
 import { SharedPrices } from './keys/shared-prices.ts'
-import type { PlanLook, PlanStory } from './plan/plan-record.ts'
 import { KeyCounts } from './usage/key-counts.ts'
 import type { WorkerChannel } from './workers/worker-channel.ts'
 
@@ -50,7 +49,8 @@ const UNNAMED: readonly UnnamedKey[] = ['operator', 'kiro', 'anyone']
 
 export class KeyControl {
   readonly #options: KeyControlOptions
-  readonly #book: UsageBook
+  /** Kept here, as what keys have used is most of it. */
+  readonly book: UsageBook
   readonly allowances: AllowanceControl
   readonly #prices: SharedPrices
   readonly #keyFile: KeyFileWatch
@@ -73,7 +73,7 @@ export class KeyControl {
   constructor(options: KeyControlOptions) {
     const { stateDir, config, log, sendGrants, onChange } = options
     this.#options = options
-    this.#book = new UsageBook({
+    this.book = new UsageBook({
       stateDir,
       settings: () => config().usage,
       log,
@@ -87,9 +87,9 @@ export class KeyControl {
     })
     this.#prices = new SharedPrices({
       tell: options.tellPrice,
-      keep: (lessons) => this.#book.keepPrices(lessons)
+      keep: (lessons) => this.book.keepPrices(lessons)
     })
-    this.allowances = new AllowanceControl({ book: this.#book, send: sendGrants })
+    this.allowances = new AllowanceControl({ book: this.book, send: sendGrants })
     this.#keyFile = new KeyFileWatch({
       stateDir,
       log,
@@ -106,7 +106,7 @@ export class KeyControl {
   }
 
   get bookProblem(): string | null {
-    const { problem } = this.#book
+    const { problem } = this.book
     if (problem?.isPassing === true) {
       return `Usage cannot be recorded yet (usage.db: ${problem.reason}). Keys with a credit limit may be refused until then; all others are served.`
     }
@@ -127,7 +127,7 @@ export class KeyControl {
     await this.#keyFile.start()
     this.#setKeys(this.knownKeys.keys)
     if (this.knownKeys.keys.every(({ credits }) => credits === null)) return
-    await this.#book.start() // what the keys have used is known before a worker asks
+    await this.book.start() // what the keys have used is known before a worker asks
   }
 
   look(): Promise<boolean> {
@@ -181,15 +181,10 @@ export class KeyControl {
     return this.#counts.seenAt(key)
   }
 
-  /** Resolves when the entry is written, or cannot be now; then it is kept for later. */
-  keepAudit(entry: AuditEntry): Promise<void> {
-    return this.#book.keepAudit(entry)
-  }
-
   /** Resolves with the file of the account book, for a thread that searches it; `null` without one. */
   async usageFile(): Promise<string | null> {
     await this.#hearWorkers()
-    return this.#book.fileToRead()
+    return this.book.fileToRead()
   }
 
   /** Sets what keys have used; `noteMetrics()` sets their limits, too. */
@@ -216,10 +211,6 @@ export class KeyControl {
     }
   }
 
-  lookAtPlan(account: string, look: PlanLook): Promise<PlanStory | null> {
-    return this.#book.look(account, look)
-  }
-
   nameOf(key: string): string {
     return this.#byId.get(key)?.name ?? key
   }
@@ -227,7 +218,7 @@ export class KeyControl {
   async close(): Promise<void> {
     this.#keyFile.close()
     this.#prices.close()
-    await this.#book.close()
+    await this.book.close()
     this.allowances.close()
   }
 
@@ -243,7 +234,7 @@ export class KeyControl {
 
   #onRows(rows: readonly UsageRow[]): void {
     if (rows.length === 0) return
-    this.#book.record(rows)
+    this.book.record(rows)
     this.#hasNewRows = true
     this.#options.onRows(rows)
     this.#counts.add(rows)
@@ -299,8 +290,8 @@ export class KeyControl {
     const now = Date.now()
     // Requested together, so nothing is written in between.
     const [today, month] = await Promise.all([
-      this.#book.sums(now),
-      this.#book.sums(now - 29 * DAY_MS)
+      this.book.sums(now),
+      this.book.sums(now - 29 * DAY_MS)
     ])
     this.#newSumsDueAt = began + (performance.now() - began) * REST
     this.#sumsDueAt = Math.max(began + FRESH_MS, this.#newSumsDueAt)
@@ -310,7 +301,7 @@ export class KeyControl {
   #setKeys(keys: readonly NamedKey[]): void {
     this.#byId = new Map(keys.map((key) => [key.id, key]))
     this.allowances.setKeys(keys)
-    this.#book.setKeys(keys)
+    this.book.setKeys(keys)
     const known: ReadonlySet<string> = new Set([...UNNAMED, ...keys.map(({ id }) => id)])
     this.#counts.keep((key) => known.has(key))
   }

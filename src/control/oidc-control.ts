@@ -1,7 +1,7 @@
 import type { Config } from '../config/settings.ts'
 import type { OidcAnswer, OidcCall } from '../ipc/oidc.ts'
 import type { Logger } from '../observe/logger.ts'
-import type { OidcFlow } from './oidc/oidc-flow.ts'
+import { loadOnce } from '../shared/single-flight.ts'
 import { SideLane } from '../upstream/call/side-lane.ts'
 
 export interface OidcControlOptions {
@@ -16,7 +16,10 @@ const MAX_AT_ONCE = 16
 export class OidcControl {
   readonly #options: OidcControlOptions
   readonly #lane: SideLane
-  #loading: Promise<OidcFlow> | null = null
+  readonly #load = loadOnce(async () => {
+    const { OidcFlow } = await import('./oidc/oidc-flow.ts')
+    return new OidcFlow({ ...this.#options, call: this.#lane.call })
+  })
   #underWay = 0
 
   constructor(options: OidcControlOptions) {
@@ -34,20 +37,13 @@ export class OidcControl {
     if (isCode && this.#underWay >= MAX_AT_ONCE) return { name: 'refused', reason: 'unavailable' }
     if (isCode) this.#underWay++
     try {
-      this.#loading ??= this.#load()
-      const client = await this.#loading
-      return await client.act(call)
+      const flow = await this.#load()
+      return await flow.act(call)
     } catch (err) {
-      this.#loading = null
       this.#options.log.error({ err }, 'the sign-in by OIDC cannot be loaded')
       return { name: 'refused', reason: 'failed' }
     } finally {
       if (isCode) this.#underWay--
     }
-  }
-
-  async #load(): Promise<OidcFlow> {
-    const { OidcFlow } = await import('./oidc/oidc-flow.ts')
-    return new OidcFlow({ ...this.#options, call: this.#lane.call })
   }
 }

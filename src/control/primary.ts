@@ -135,7 +135,7 @@ export class Primary {
       },
       onUsage: (aged) => {
         this.plan.onUsage(aged)
-        this.figures.onUsage(aged.usage)
+        this.figures.dashboard.onUsage(aged.usage)
       },
       tell: (message) => this.#tellAccount(message)
     })
@@ -159,7 +159,7 @@ export class Primary {
       config: () => this.#config,
       account: () => this.account.id,
       usage: () => this.account.usage(),
-      look: (account, look) => this.keys.lookAtPlan(account, look),
+      look: (account, look) => this.keys.book.look(account, look),
       alerts: this.#alerts.sender,
       log,
       tell: (message) => this.#tellAccount(message)
@@ -189,7 +189,7 @@ export class Primary {
       knownKeys: () => this.keys.knownKeys,
       tell: (devices) => this.broadcast({ type: 'devices.changed', devices }),
       settled: () => this.#marks.settled(),
-      keepAudit: (entry) => this.keys.keepAudit(entry),
+      keepAudit: (entry) => this.keys.book.keepAudit(entry),
       log
     })
     this.#panel = new PanelControl({
@@ -209,7 +209,7 @@ export class Primary {
       lift: (bar) => this.account.lift(bar),
       judgeAgain: () => this.figures.dashboard.judgeAgain(),
       replaceWorker: (slot) => this.#replaceWorker(slot),
-      keepAudit: (entry) => this.keys.keepAudit(entry),
+      keepAudit: (entry) => this.keys.book.keepAudit(entry),
       settled: () => this.#marks.settled(),
       log
     })
@@ -305,7 +305,7 @@ export class Primary {
       const { failedReload, reloadChange, SIGNAL } = await import('./panel/reload-change.ts')
       const { noteChange } = await import('./panel/audit-note.ts')
       const change = reason === null ? reloadChange(before, after) : failedReload(reason)
-      await noteChange({ keep: (entry) => this.keys.keepAudit(entry), log }, SIGNAL, change)
+      await noteChange({ keep: (entry) => this.keys.book.keepAudit(entry), log }, SIGNAL, change)
     } catch (err) {
       log.error({ err }, 'the reload cannot be written into the audit log')
     }
@@ -529,7 +529,7 @@ export class Primary {
   #onSlotChange(change: SlotChange): void {
     if (hasDied(change)) this.figures.onDied(change.id)
     logSlotChange(this.#options.log, change)
-    this.figures.onChange()
+    this.figures.tellVerdict()
   }
 
   broadcast(message: ToWorker): void {
@@ -538,7 +538,7 @@ export class Primary {
 
   #tellAccount(message: ToWorker): void {
     this.broadcast(message)
-    if (message.type !== 'catalogue.changed') this.figures.onChange()
+    if (message.type !== 'catalogue.changed') this.figures.tellVerdict()
   }
 
   #tellStatus(): void {

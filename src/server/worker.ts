@@ -121,7 +121,7 @@ export class GatewayWorker {
       case 'devices.changed':
         return parts?.current.devices.onNews(message.devices)
       case 'calibration.learnt':
-        return parts?.plane.sharedCalibration.onLearnt(message)
+        return parts?.plane.calibration.onLearnt(message)
       case 'price.learnt':
         return parts?.plane.prices.onLearnt(message)
       case 'form.learnt':

@@ -77,8 +77,6 @@ export interface UpstreamLessons {
   readonly conversations: ConversationMemory
   readonly forms: RequestForms
   readonly calibration: TokenGauges
-  /** Learnt by all workers of the gateway's own account. */
-  readonly sharedCalibration: SharedCalibration
   readonly prices: WorkerPrices
   /** Hosts that were seen to close their answers. Bounded by the hosts that there are. */
   readonly closingHosts: Set<string>
@@ -129,6 +127,7 @@ export interface DataPlane
 export interface OwnPlane extends DataPlane {
   readonly credentials: Credentials
   readonly account: AccountClient
+  readonly calibration: SharedCalibration
   readonly allowances: Allowances
   readonly arrivals: Arrivals
   readonly tracing: { tracer: TurnTracer | null }
@@ -303,7 +302,7 @@ function createAccount(
     planStanding: start.planStanding,
     overageKeys: overageKeysOf(() => current.knownKeys),
     refuseWaiting: (error, isMeant) => {
-      const isOurs = (key: string): boolean => hasNoKiroKey(key) && isMeant(key)
+      const isOurs = (key: string): boolean => !isKiroKeyName(key) && isMeant(key)
       lease.refuseWaiting(error, isOurs)
       retryWaits.refuse(error, isOurs)
     }
@@ -311,8 +310,7 @@ function createAccount(
   return { credentials, account, keyTrials: new KeyTrials({ channel, pulse }) }
 }
 
-function createLessons({ channel, current }: Surroundings): UpstreamLessons {
-  const calibration = new SharedCalibration(channel)
+function createLessons({ channel, current }: Surroundings): Pick<OwnPlane, keyof UpstreamLessons> {
   return {
     conversations: new ConversationMemory((learnt) =>
       channel.send({ type: 'conversation.lesson', ...learnt })
@@ -321,8 +319,7 @@ function createLessons({ channel, current }: Surroundings): UpstreamLessons {
       () => current.config.upstream.requestForm,
       (learnt) => channel.send({ type: 'form.lesson', ...learnt })
     ),
-    calibration,
-    sharedCalibration: calibration,
+    calibration: new SharedCalibration(channel),
     prices: new WorkerPrices((lessons) => channel.send({ type: 'price.lessons', lessons })),
     closingHosts: new Set(),
     strange: new Set()
@@ -382,10 +379,6 @@ function createFleet(
       void contact.then((one) => one.onTold(told)) // rejects only by a bug
     }
   }
-}
-
-function hasNoKiroKey(name: string): boolean {
-  return !isKiroKeyName(name)
 }
 
 /** Caches the keys that may cost extra: all keys are searched once after each change. */
