@@ -236,11 +236,11 @@ function madeUpKey(name: string, streams: number, used: number, limit: number | 
 }
 
 const CALLERS = [
-  ['anna', 'claude-code', 'claude-opus-4.6', 'anthropic-messages', '/v1/messages'],
+  ['anna', 'claude-code', 'claude-opus-5.5', 'anthropic-messages', '/v1/messages'],
   ['ben', 'codex', 'gpt-5.5', 'openai-responses', '/v1/responses'],
-  ['chloe', 'opencode', 'claude-sonnet-4.6', 'openai-chat', '/v1/chat/completions'],
+  ['chloe', 'opencode', 'claude-sonnet-5.5', 'openai-chat', '/v1/chat/completions'],
   ['anna', 'claude-code', 'claude-haiku-4.5', 'anthropic-messages', '/v1/messages'],
-  ['daniel', 'cline', 'claude-sonnet-4.6', 'openai-chat', '/v1/chat/completions']
+  ['daniel', 'cline', 'claude-sonnet-5.5', 'openai-chat', '/v1/chat/completions']
 ] as const
 
 /** What becomes of a request now and then. */

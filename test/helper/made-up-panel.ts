@@ -43,7 +43,7 @@ interface Sums {
 
 const DAY_MS = 86_400_000
 const NAMES = ['anna', 'ben', 'chloe', 'daniel'] as const
-const MODELS = ['claude-opus-4.6', 'claude-sonnet-4.6', 'gpt-5.5', 'claude-haiku-4.5'] as const
+const MODELS = ['claude-opus-5.5', 'claude-sonnet-5.5', 'gpt-5.5', 'claude-haiku-4.5'] as const
 const CLIENTS = ['claude-code', 'codex', 'opencode', 'cline'] as const
 
 function sumsOf(credits: number): Sums {
@@ -538,7 +538,7 @@ const SETTINGS = [
   ),
   setting('LOG_LEVEL', 'info', 'environment', 'How much is logged.'),
   setting('SERVER_PORT', '8000', 'file', 'Port that clients connect to.', false, true),
-  setting('MODEL_ALIASES', 'my-opus=claude-opus-4.6', 'file', 'Names of your own for models.')
+  setting('MODEL_ALIASES', 'my-opus=claude-opus-5.5', 'file', 'Names of your own for models.')
 ]
 
 function setting(

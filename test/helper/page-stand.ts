@@ -207,12 +207,12 @@ async function answerClient(request: IncomingMessage, response: ServerResponse):
   await text(request)
   if (request.method === 'GET') {
     response.writeHead(200, { 'content-type': 'application/json' })
-    response.end(JSON.stringify({ data: [{ id: 'claude-sonnet-4.6' }, { id: 'gpt-5.5' }] }))
+    response.end(JSON.stringify({ data: [{ id: 'claude-sonnet-5.5' }, { id: 'gpt-5.5' }] }))
     return
   }
   response.writeHead(200, { 'content-type': 'text/event-stream' })
   const chunk = (value: object): void => {
-    response.write(`data: ${JSON.stringify({ model: 'claude-sonnet-4.6', ...value })}\n\n`)
+    response.write(`data: ${JSON.stringify({ model: 'claude-sonnet-5.5', ...value })}\n\n`)
   }
   for (const word of ['Hello ', 'from ', 'Kiro.'])
     chunk({ choices: [{ delta: { content: word } }] })

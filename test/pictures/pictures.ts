@@ -94,7 +94,7 @@ const VIEWS = {
 } as const
 
 const LONG_NAME = 'the-continuous-integration-of-the-payments-team-in-frankfurt'
-const LONG_MODEL = 'claude-sonnet-4.6-with-a-million-tokens-of-context-20261101-preview'
+const LONG_MODEL = 'claude-sonnet-5.5-with-a-million-tokens-of-context-20261101-preview'
 
 const { all, only = '' } = parseArgs({
   options: { all: { type: 'string' }, only: { type: 'string' } }
