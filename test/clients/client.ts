@@ -35,6 +35,8 @@ export interface Way {
   readonly thinkingModel?: string
   /** It sends no reasoning back. */
   readonly dropsReasoning?: true
+  /** It moves words of its own to the end of each request, so that reasoning does not fit what now stands before it. */
+  readonly movesWords?: true
   /** How it is used by a person; programs of SDKs have none. */
   readonly chat?: Chat
   /** Asks three prompts in one session, the second of which it gives up when its answer begins, and tells both other answers. */

@@ -23,7 +23,7 @@ export const OPENCLAW: Client = {
   ways: [
     apiWay('Chat Completions', 'openai-completions'),
     apiWay('Responses', 'openai-responses'),
-    apiWay('Messages', 'anthropic-messages'),
+    { ...apiWay('Messages', 'anthropic-messages'), movesWords: true },
     setUpWay('openclaw', CONFIG, {
       api: 'Chat Completions',
       ...asking(openclaw, []),

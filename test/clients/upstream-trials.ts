@@ -16,13 +16,14 @@ export const THINKING_GPT = 'gpt-5.4'
 const ROUNDS = 3
 /** Requests that a client may send after its quota is used up: Continue tries ten times more, OpenCode and Cline five times. */
 const MOST_REFUSED = 11
-/** Longest time from the first refusal to the last: those that try again double their waits. */
-const REFUSAL_SECONDS = 140
+/** Longest time from the first refusal to the last: those that try again double their waits, OpenClaw to 30 s each. */
+const REFUSAL_SECONDS = 200
 export const PDF_NAME = 'report.pdf'
 
 /**
  * Reasoning goes back over several rounds of tools as it came: the simulator refuses it otherwise. In the last round it
- * refuses any, which shows that there was some.
+ * refuses any, which shows that there was some. Where a client changes what was said before, the gateway finds out once and
+ * leaves reasoning out from then on.
  */
 export const THINKING: Trial = { name: 'thinking', attempt: tryThinking }
 
@@ -37,6 +38,7 @@ async function tryThinking(session: Session): Promise<string | null> {
   if (failure !== null) return failure
   const lines = session.logged()
   const strips = lines.flatMap(({ msg }, index) => (msg === STRIPPED ? [index] : []))
+  if (way.movesWords === true) return strips.length === 1 ? null : `${strips.length} were refused`
   // What Chat Completions brings back has no signature.
   if (way.api === 'Chat Completions' || way.dropsReasoning === true) {
     const thoughts = answersIn(lines.filter(hasReasoned))
