@@ -17,7 +17,7 @@ const MARKED_BLOCK = /<<<BEGIN_([A-Z_]+)>>>[\s\S]*?<<<END_\1>>>|^Runtime: agent=
 const FIRST_ADDITION =
   /^# Environment\nYou have been invoked in the following environment:(?![\s\S]*<system-reminder>\n)[\s\S]*/m
 const LATER_ADDITION =
-  /\n(?:#{1,3} [A-Z]|Plan mode (?:is|still) |While auto mode is active:)[\s\S]*/
+  /\n(?:#{1,3} [A-Z]|The following [a-z -]+ (?:are|is) |Available agent types |Plan mode (?:is|still) |While auto mode is |Today's date )[\s\S]*/
 
 /** Returns what a person wrote last: the last paragraph of a turn without what clients add. */
 export function lastWords(content: string, earlierTurns = 0): string {

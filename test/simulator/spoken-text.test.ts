@@ -26,7 +26,8 @@ t.test('lastWords()', async (t) => {
     for (const addition of [
       '## Exited Plan Mode\n\nYou have exited plan mode.',
       'Plan mode is active. The user indicated …\n\nNOTE: Ask.',
-      'While auto mode is active:\n\nDo much.'
+      'While auto mode is active:\n\nDo much.',
+      'The following deferred tools are now available.\n\n- dataviz: Read it.'
     ]) {
       t.equal(lastWords(`Go on.\n${addition}`, 2), 'Go on.')
     }
