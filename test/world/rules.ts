@@ -142,9 +142,9 @@ export class Rules {
           ? null
           : 'a whole answer is called cut short'
       case 'error':
-        if (this.keys.mayRefuse(ask, status)) return null
+        if (this.keys.mayRefuse(ask, status) || this.#mayBeLate(body)) return null
         if (this.#wasGivenUp(ask, outcome)) return 'it was given up although it could be sent again'
-        return harm !== 'none' || WISHED_FAULTS.includes(ask.words) || this.#mayBeLate(body)
+        return harm !== 'none' || WISHED_FAULTS.includes(ask.words)
           ? null
           : 'it failed, and nothing was wrong'
       case 'broken':
