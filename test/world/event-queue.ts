@@ -32,7 +32,7 @@ export class EventQueue {
 
   add(due: Due): void {
     due.place = this.#heap.push(due) - 1
-    this.#rise(due.place)
+    this.#rise(due)
   }
 
   /** False if it is not there any more. */
@@ -42,10 +42,9 @@ export class EventQueue {
     const last = this.#heap.pop()
     due.place = -1
     if (last === undefined || last === due) return true
-    this.#heap[place] = last
     last.place = place
-    this.#rise(place)
-    this.#sink(last.place)
+    this.#rise(last)
+    this.#sink(last)
     return true
   }
 
@@ -54,40 +53,41 @@ export class EventQueue {
     this.#heap.length = 0
   }
 
-  #rise(from: number): void {
-    for (let place = from; place > 0; ) {
-      const parent = (place - 1) >> 1
-      if (!this.#isEarlier(place, parent)) return
-      this.#swap(place, parent)
-      place = parent
+  /** Puts an event into its place or above: those that are later move down by one. */
+  #rise(due: Due): void {
+    const heap = this.#heap
+    let { place } = due
+    while (place > 0) {
+      const above = heap[(place - 1) >> 1]
+      if (above === undefined || !isEarlier(due, above)) break
+      heap[place] = above
+      above.place = place
+      place = (place - 1) >> 1
     }
+    heap[place] = due
+    due.place = place
   }
 
-  #sink(from: number): void {
-    for (let place = from; ; ) {
-      const left = 2 * place + 1
-      const right = left + 1
-      let least = place
-      if (left < this.#heap.length && this.#isEarlier(left, least)) least = left
-      if (right < this.#heap.length && this.#isEarlier(right, least)) least = right
-      if (least === place) return
-      this.#swap(place, least)
-      place = least
+  /** Puts an event into its place or below: those that are earlier move up by one. */
+  #sink(due: Due): void {
+    const heap = this.#heap
+    let { place } = due
+    for (;;) {
+      const left = heap[2 * place + 1]
+      const right = heap[2 * place + 2]
+      if (left === undefined) break
+      const below = right !== undefined && isEarlier(right, left) ? right : left
+      if (!isEarlier(below, due)) break
+      const next = below.place
+      heap[place] = below
+      below.place = place
+      place = next
     }
+    heap[place] = due
+    due.place = place
   }
+}
 
-  #isEarlier(a: number, b: number): boolean {
-    const [one, other] = [this.#heap[a], this.#heap[b]]
-    if (one === undefined || other === undefined) return false
-    return one.at < other.at || (one.at === other.at && one.seq < other.seq)
-  }
-
-  #swap(a: number, b: number): void {
-    const [one, other] = [this.#heap[a], this.#heap[b]]
-    if (one === undefined || other === undefined) return
-    this.#heap[a] = other
-    this.#heap[b] = one
-    other.place = a
-    one.place = b
-  }
+function isEarlier(one: Due, other: Due): boolean {
+  return one.at < other.at || (one.at === other.at && one.seq < other.seq)
 }

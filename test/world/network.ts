@@ -5,8 +5,9 @@ import type { Actor, World } from './world.ts'
 const WINDOW_BYTES = 64 * 1024
 /** After so long a silence a peer that has vanished is noticed, if the socket asked for that. */
 const PROBES_MS = 10_000
-/** Bytes of one write that arrive one at a time, where they do; each is an event. */
+/** Bytes of one write that arrive one at a time, where they do; each is an event, so that few writes are cut like this. */
 const MOST_ALONE = 48
+const ALONE_PART = 0.2
 /** Between two looks at who accepts, while all stand still. */
 const BACKLOG_MS = 20
 /** For FIN-WAIT-2 of a process that is gone. */
@@ -18,7 +19,7 @@ export interface LinkNature {
   readonly latencyMs: number
   /** Up to so much more for each arrival, ms; bytes stay in order. */
   readonly jitterMs: number
-  /** Bytes of one arrival: as written, its first ones one at a time, or pieces of random size. */
+  /** Bytes of one arrival: as written, pieces of random size, or those and the first ones of some writes one at a time. */
   readonly pieces: 'whole' | 'one' | 'random'
 }
 
@@ -497,9 +498,9 @@ export class WorldSocket extends Socket {
     const pieces = this.#link?.nature.pieces ?? 'whole'
     if (pieces === 'whole') return yield bytes
     const { random } = this.#network.world
+    const mostAlone = pieces === 'one' && random() < ALONE_PART ? MOST_ALONE : 0
     for (let from = 0; from < bytes.length; ) {
-      const isAlone = pieces === 'one' && from < MOST_ALONE
-      const size = isAlone ? 1 : 1 + Math.floor(random() * bytes.length)
+      const size = from < mostAlone ? 1 : 1 + Math.floor(random() * bytes.length)
       yield bytes.subarray(from, from + size)
       from += size
     }

@@ -58,7 +58,7 @@ export class WorldProcess extends EventEmitter {
     const arrivesIn = this.#delayAfter(this.#lastDown)
     this.#lastDown = this.#world.now + arrivesIn
     this.#world.after(arrivesIn, () => this.#endpoint.emit('message', JSON.parse(text)), { actor })
-    this.#world.after(arrivesIn, () => done(null), { actor: this.#parent })
+    process.nextTick(done, null)
     return true
   }
 
@@ -69,7 +69,7 @@ export class WorldProcess extends EventEmitter {
     this.#world.after(arrivesIn, () => this.emit('message', JSON.parse(text)), {
       actor: this.#parent
     })
-    this.#world.after(arrivesIn, () => done(null), { actor: this.actor })
+    process.nextTick(done, null)
     return true
   }
 

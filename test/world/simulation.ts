@@ -53,6 +53,7 @@ export async function simulate(
 ): Promise<SimulationResult> {
   const { seed, hours } = recipe
   const expected = recipe.expected ?? undefined
+  Error.stackTraceLimit = 0 // nobody sees them, and thousands are made
   const stateDir = mkdtempSync(join(FILES, 'gateway-world-'))
   const world = new World(seed, write)
   const { drawCharacter } = await import('./character.ts')

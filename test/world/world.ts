@@ -27,6 +27,8 @@ export class Actor {
   readonly host: Actor
   /** CPU time of a thread, virtual ms; `null` for a process. */
   cpuMs: (() => number) | null = null
+  /** Calls something as this actor, which nothing else is known of. Made once: a context for each event has its price. */
+  enter: (act: () => void) => void = (act) => act()
 
   constructor(name: string, pid: number, host: Actor | null = null) {
     this.name = name
@@ -67,6 +69,7 @@ export class World extends Chance {
   readonly nature: Actor
   readonly #actors = new Set<Actor>()
   readonly #current = new AsyncLocalStorage<Actor>()
+  readonly #outside = AsyncLocalStorage.snapshot()
   #seq = 0
   #nextPid = 1000
   #atOnce = 0
@@ -86,7 +89,7 @@ export class World extends Chance {
 
   spawn(name: string): Actor {
     const actor = new Actor(name, this.#nextPid++)
-    this.#actors.add(actor)
+    this.#add(actor)
     return actor
   }
 
@@ -99,11 +102,18 @@ export class World extends Chance {
   /** A thread, which ends with its process. */
   spawnThread(name: string, host: Actor): Actor {
     const actor = new Actor(name, host.pid, host)
-    this.#actors.add(actor)
+    this.#add(actor)
     const end = (): void => this.end(actor)
     host.onGone.add(end)
     actor.onGone.add(() => host.onGone.delete(end))
     return actor
+  }
+
+  #add(actor: Actor): void {
+    this.#actors.add(actor)
+    this.#outside(() =>
+      this.#current.run(actor, () => (actor.enter = AsyncLocalStorage.snapshot()))
+    )
   }
 
   /** Ends an actor: nothing of it happens any more. */
@@ -205,7 +215,7 @@ export class World extends Chance {
       this.fail(new Violation(`time stands still: ${actor.name} has always something to do`))
     }
     this.events += 1
-    this.#current.run(actor, due.act)
+    actor.enter(due.act)
     this.onEvent()
     return true
   }
