@@ -1,5 +1,6 @@
 import type { KeyPlan } from './keys.ts'
 import type { LinkNature } from './network.ts'
+import { drawSignIn, type SignInPlan } from './sign-in.ts'
 import type { World } from './world.ts'
 
 export type FaultName =
@@ -16,6 +17,8 @@ export type FaultName =
   | 'restart'
   | 'late start'
   | 'clock'
+  | 'full disk'
+  | 'slow disk'
 
 const ALL_FAULTS: readonly FaultName[] = [
   'cut',
@@ -33,6 +36,9 @@ const ALL_FAULTS: readonly FaultName[] = [
   'clock'
 ]
 
+/** Only a sign-in that is renewed writes files while the gateway serves. */
+const DISK_FAULTS: readonly FaultName[] = ['full disk', 'slow disk']
+
 /** What one world is like, all of it drawn from its seed before anything happens. */
 export interface Character {
   readonly workers: number
@@ -47,6 +53,8 @@ export interface Character {
   readonly longTalks: number
   /** Limits of its named keys; without any, all clients have the operator's. */
   readonly keys: readonly KeyPlan[]
+  /** `null` with an API key, which is never renewed. */
+  readonly signIn: SignInPlan | null
   /** What goes wrong around the gateway; none in a calm world. */
   readonly faults: readonly FaultName[]
   /** Mean pause between two faults, ms. */
@@ -59,7 +67,10 @@ export function drawCharacter(world: World): Character {
   const workers = world.pick([1, 2, 2, 3])
   const maxConnections = Math.max(workers, world.pick([2, 3, 4, 5, 8, 16, 40]))
   const isCalm = world.isTrue(0.25)
-  const faults = isCalm ? [] : ALL_FAULTS.filter(() => world.isTrue(0.4))
+  const drawn = isCalm ? [] : ALL_FAULTS.filter(() => world.isTrue(0.4))
+  // A clock that jumps says that a token is good when it is not, and the other way round.
+  const signIn = drawn.includes('clock') ? null : drawSignIn(world.seed)
+  const faults = signIn === null || isCalm ? drawn : [...drawn, ...DISK_FAULTS]
   return {
     workers,
     maxConnections,
@@ -78,6 +89,7 @@ export function drawCharacter(world: World): Character {
     keys: world.isTrue(0.6)
       ? Array.from({ length: world.pick([1, 2, 4]) }, () => drawKey(world))
       : [],
+    signIn,
     faults,
     faultMs: world.pick([10_000, 60_000, 300_000]),
     toUpstream: drawLink(world, [0.1, 2, 20, 80]),

@@ -1,6 +1,7 @@
 import { Chance } from './chance.ts'
 import type { Character, FaultName } from './character.ts'
 import { UPSTREAM_PORT, type WorldGateway } from './gateway.ts'
+import type { Disk } from './files.ts'
 import type { Link, Network } from './network.ts'
 import type { PlannedFault } from './plan.ts'
 import type { Touches } from './touches.ts'
@@ -18,6 +19,7 @@ export interface FaultOptions {
   readonly gateway: WorldGateway
   readonly character: Character
   readonly reach: Reach
+  readonly disk: Disk
   readonly upstream: WorldUpstream
   readonly touches: Touches
   /** Those of the plan that shall happen. */
@@ -30,6 +32,8 @@ const HOUR_MS = 3_600_000
 export class Faults {
   /** Numbers of those that have happened. */
   readonly happened: number[] = []
+  /** A full disk may lack what was written last. */
+  hadFullDisk = false
   readonly #options: FaultOptions
   /** Virtual ms. */
   readonly #pausedUntil = new Map<Actor, number>()
@@ -45,12 +49,14 @@ export class Faults {
   /** No more faults; those that last have ended by the time that this returns. */
   end(): void {
     this.#isOver = true
-    const { gateway, reach, upstream } = this.#options
+    const { gateway, reach, disk, upstream } = this.#options
     for (const { actor } of gateway.workers()) actor.isPaused = false
     gateway.primaryActor.isPaused = false
     gateway.startsLateMs = 0
     upstream.actor.isPaused = false
     reach.state = 'open'
+    disk.isFull = false
+    disk.slowness = 1
   }
 
   #happen({ number, name, seed }: PlannedFault): void {
@@ -119,6 +125,17 @@ export class Faults {
       const { gateway } = this.#options
       const actors = [gateway.primaryActor, ...gateway.workers().map(({ actor }) => actor)]
       chance.pick(actors).wallOffsetMs = chance.between(-HOUR_MS, HOUR_MS)
+    },
+    'full disk': (chance) => {
+      const { disk } = this.#options
+      this.hadFullDisk = true
+      disk.isFull = true
+      this.#later(chance.between(500, 60_000), () => (disk.isFull = false))
+    },
+    'slow disk': (chance) => {
+      const { disk } = this.#options
+      disk.slowness = chance.pick([10, 100])
+      this.#later(chance.between(500, 60_000), () => (disk.slowness = 1))
     }
   }
 
@@ -134,10 +151,10 @@ export class Faults {
     })
   }
 
-  /** Any connection, or one to this port; `null` if there is none. */
+  /** Any connection, or one to this port; `null` if there is none. A renewal is spared: its token would be lost. */
   #pickLink(chance: Chance, to?: number): Link | null {
     const links = [...this.#options.network.links].filter(
-      ({ port }) => to === undefined || port === to
+      ({ port, client }) => (to === undefined || port === to) && !client.carriesRenewal
     )
     return links.length === 0 ? null : chance.pick(links)
   }

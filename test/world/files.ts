@@ -16,6 +16,15 @@ const OTHER_TABLE = '/proc/net/tcp6'
 /** What a disk takes, ms. */
 const DISK_MS = { from: 0.05, to: 3 }
 
+/** What is wrong with the disk of a world. */
+export interface Disk {
+  isFull: boolean
+  /** So many times longer than usual it takes. */
+  slowness: number
+}
+
+const WRITES: ReadonlySet<string> = new Set(['writeFile', 'appendFile', 'write'])
+
 type Act = (...args: readonly unknown[]) => unknown
 
 /** Of a `FileHandle`, what has a function of `node:fs` that takes the number of an open file. */
@@ -36,9 +45,10 @@ const OF_HANDLES: Readonly<Record<string, Act>> = {
  * Has files read and written at once, in the folder that they are in, and lets whoever asked wait for the world's disk: the
  * real one would answer whenever it likes.
  */
-export function installFiles(network: Network): void {
+export function installFiles(network: Network, disk: Disk): void {
   const { world } = network
   const { readFileSync, readlinkSync } = fs
+  const takesTime = onDisk(world, disk)
   const read = (...args: readonly unknown[]): unknown => {
     if (args[0] === SOCKET_TABLE) return network.table()
     const known = MACHINE.get(args[0])
@@ -54,9 +64,9 @@ export function installFiles(network: Network): void {
     const sync: unknown = Reflect.get(fs, `${name}Sync`)
     if (typeof sync !== 'function') continue
     const act: Act = (...args) => Reflect.apply(sync, fs, args)
-    const open: Act = (...args) => openFile(world, Number(act(...args)))
+    const open: Act = (...args) => openFile(Number(act(...args)), takesTime)
     const done = name === 'readFile' ? read : name === 'open' ? open : act
-    replace(fsPromises, { [name]: onDisk(world, done) })
+    replace(fsPromises, { [name]: takesTime(name, done) })
   }
 }
 
@@ -66,31 +76,44 @@ function statOf(world: World, pid: number): string {
   return `${pid} (gateway) S ${'0 '.repeat(18)}${pid} 0`
 }
 
-function onDisk(world: World, act: Act): (...args: readonly unknown[]) => Promise<unknown> {
-  return (...args) => {
-    const { promise, resolve, reject } = Promise.withResolvers<unknown>()
-    world.after(world.between(DISK_MS.from, DISK_MS.to), () => {
-      try {
-        resolve(act(...args))
-      } catch (error) {
-        reject(error)
+/** Makes of what is done at once what a disk does: later, or not at all. */
+type TakesTime = (name: string, act: Act) => (...args: readonly unknown[]) => Promise<unknown>
+
+function onDisk(world: World, disk: Disk): TakesTime {
+  return (name, act) =>
+    (...args) => {
+      const { promise, resolve, reject } = Promise.withResolvers<unknown>()
+      const done = (): unknown => {
+        if (disk.isFull && WRITES.has(name)) throw noSpace(name)
+        return act(...args)
       }
-    })
-    return promise
-  }
+      world.after(disk.slowness * world.between(DISK_MS.from, DISK_MS.to), () => {
+        try {
+          resolve(done())
+        } catch (error) {
+          reject(error)
+        }
+      })
+      return promise
+    }
+}
+
+function noSpace(syscall: string): Error {
+  const message = `ENOSPC: no space left on device, ${syscall}`
+  return Object.assign(new Error(message), { code: 'ENOSPC', syscall })
 }
 
 /** What `open()` of `node:fs/promises` returns. */
-function openFile(world: World, fd: number): object {
+function openFile(fd: number, takesTime: TakesTime): object {
   const handle: Record<PropertyKey, unknown> = { fd }
   for (const [name, act] of Object.entries(OF_HANDLES))
-    handle[name] = onDisk(world, (...args) => act(fd, ...args))
-  handle['read'] = onDisk(world, (...args) => {
+    handle[name] = takesTime(name, (...args) => act(fd, ...args))
+  handle['read'] = takesTime('read', (...args) => {
     const [buffer, offset, length, position] = args
     const bytesRead = Reflect.apply(fs.readSync, fs, [fd, buffer, offset, length, position])
     return { bytesRead, buffer }
   })
-  handle['write'] = onDisk(world, (...args) => ({
+  handle['write'] = takesTime('write', (...args) => ({
     bytesWritten: Reflect.apply(fs.writeSync, fs, [fd, ...args]),
     buffer: args[0]
   }))

@@ -8,6 +8,7 @@ import { createLogger, type LogStream } from '../../src/observe/logger.ts'
 import { GatewayWorker } from '../../src/server/worker.ts'
 import type { Network } from './network.ts'
 import { WorldProcess } from './processes.ts'
+import { accountSettings, type SignInPlan } from './sign-in.ts'
 import { type Actor, type World, Violation } from './world.ts'
 
 export const GATEWAY_PORT = 8000
@@ -23,6 +24,7 @@ export interface GatewayOptions {
   readonly stateDir: string
   readonly workers: number
   readonly env: Readonly<Record<string, string>>
+  readonly signIn: SignInPlan | null
 }
 
 /** The real primary and its real workers, each a process of the world. */
@@ -122,13 +124,14 @@ export class WorldGateway {
   }
 
   #configOf(env: Readonly<Record<string, string>>): Config {
-    const { stateDir, workers } = this.#options
+    const { stateDir, workers, signIn } = this.#options
+    const upstreamUrl = `http://127.0.0.1:${UPSTREAM_PORT}`
     const settings = {
       SERVER_HOST: '127.0.0.1',
       SERVER_PORT: String(GATEWAY_PORT),
       PROXY_API_KEY: CLIENT_KEY,
-      KIRO_API_KEY: 'ksk_of_the_world',
-      KIRO_API_URL: `http://127.0.0.1:${UPSTREAM_PORT}`,
+      ...accountSettings(signIn, upstreamUrl),
+      KIRO_API_URL: upstreamUrl,
       WORKERS: String(workers),
       STATE_DIR: stateDir,
       DASHBOARD: 'off',

@@ -225,6 +225,8 @@ export class WorldSocket extends Socket {
   isGone = false
   /** Number of the question that it is for, at the end of whoever asks; `null` while none is known. */
   carries: number | null = null
+  /** What was sent last is a refresh token. */
+  carriesRenewal = false
 
   constructor(network: Network, { allowHalfOpen = false, localPort = network.nextPort() } = {}) {
     super({ allowHalfOpen })

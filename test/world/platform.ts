@@ -6,7 +6,7 @@ import { syncBuiltinESMExports } from 'node:module'
 import os from 'node:os'
 import { type Context, Script } from 'node:vm'
 import net, { Server, type TcpNetConnectOpts } from 'node:net'
-import { installFiles } from './files.ts'
+import { type Disk, installFiles } from './files.ts'
 import { type Network, WorldSocket } from './network.ts'
 import { replace } from './replace.ts'
 import { installThreads, type Threads } from './threads.ts'
@@ -20,6 +20,7 @@ export interface PlatformOptions {
   readonly world: World
   readonly network: Network
   readonly threads: Threads
+  readonly disk: Disk
   /** Starts a process of the primary's. */
   readonly fork: () => Worker
 }
@@ -29,13 +30,13 @@ export interface PlatformOptions {
  * them gets the world's, the gateway's own code as well as libraries, so that none of it knows. Has to come before the first
  * import of what it shall hold for, and holds to the end of the process.
  */
-export function installPlatform({ world, network, threads, fork }: PlatformOptions): void {
+export function installPlatform({ world, network, threads, disk, fork }: PlatformOptions): void {
   installClock(world)
   installMeters(world)
   installTimers(world)
   installRandomness(world)
   installNetwork(network)
-  installFiles(network)
+  installFiles(network, disk)
   installThreads(threads)
   installMachine(world)
   replace(cluster, { fork, setupPrimary: () => {} })

@@ -4,7 +4,8 @@ import type { Character } from './character.ts'
 import type { Ask, Outcome } from './client.ts'
 import { WorldKeys } from './keys.ts'
 import { UPSTREAM_PORT, type WorldGateway } from './gateway.ts'
-import type { Network } from './network.ts'
+import type { Link, Network } from './network.ts'
+import { WorldSignIn } from './sign-in.ts'
 import { Touches } from './touches.ts'
 import type { WorldUpstream } from './upstream.ts'
 import { type Actor, Violation, type World } from './world.ts'
@@ -74,6 +75,7 @@ export class Rules {
   readonly #open = new Map<number, Open>()
   readonly touches: Touches
   readonly keys: WorldKeys
+  readonly signIn: WorldSignIn
   /** Since when something is free beside a request that waits; `null` if it is not so. */
   #freeSince: number | null = null
   #isLooking = false
@@ -90,6 +92,8 @@ export class Rules {
     const most = options.character.maxConnections
     this.#budget = { most, since: -Infinity, before: most }
     this.keys = new WorldKeys(options.world, options.character)
+    this.signIn = new WorldSignIn(options.world)
+    options.upstream.onPresented = (token) => this.signIn.onPresented(token)
     options.upstream.onAsked = (ask) => this.keys.onAsked(ask)
     options.upstream.onMetered = (ask, credits) => this.keys.onMetered(ask, credits)
     this.touches = new Touches({ ...options, isOpen: (ask) => this.#open.has(ask) })
@@ -283,11 +287,13 @@ export class Rules {
 
   /** No connection and no timer more than at first. */
   #checkIdle(): void {
-    const { network, character } = this.#options
+    const { network, character, gateway } = this.#options
     const links = [...network.links].filter(({ isVanished }) => !isVanished)
     const ofClients = links.filter(({ port }) => port !== UPSTREAM_PORT)
     if (ofClients.length > 0) this.#refuse(`${ofClients.length} connections of clients are left`)
-    const idle = links.length - ofClients.length
+    const isKept = ({ client }: Link): boolean =>
+      character.signIn !== null && client.actor === gateway.primaryActor // of the last renewal
+    const idle = links.filter((link) => link.port === UPSTREAM_PORT && !isKept(link)).length
     if (character.env['HTTP_KEEPALIVE_EXPIRY'] !== 'none' && idle > 0)
       this.#refuse(`${idle} connections to the upstream never expire`)
     const timers = this.#timers()

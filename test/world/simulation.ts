@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Reach } from './faults.ts'
+import type { Disk } from './files.ts'
 import type { WorldGateway as GatewayOfWorld } from './gateway.ts'
 import { readGauges } from './gauges.ts'
 import { Network } from './network.ts'
@@ -59,6 +60,7 @@ export async function simulate(
   const { drawCharacter } = await import('./character.ts')
   const character = drawCharacter(world)
   const reach: Reach = { state: 'open' }
+  const disk: Disk = { isFull: false, slowness: 1 }
   const network = new Network(world, {
     natureOf: (port) => (port === UPSTREAM_PORT ? character.toUpstream : character.toGateway),
     reach: (port) => (port === UPSTREAM_PORT ? reach.state : 'open')
@@ -69,7 +71,7 @@ export async function simulate(
     return gateway.fork().asWorker()
   }
   const threads = new Threads(world)
-  installPlatform({ world, network, threads, fork })
+  installPlatform({ world, network, threads, disk, fork })
   // What follows may be loaded only now: it takes its clock and its sockets from the world.
   const [{ WorldGateway }, { WorldUpstream }, { Rules }, { Agents }, { Faults }, { threadBodies }] =
     await Promise.all([
@@ -85,9 +87,9 @@ export async function simulate(
       import('../../src/control/panel/reload-change.ts')
     ])
   threads.bodies = threadBodies(threads)
-  const { workers, env } = character
-  gateway = new WorldGateway({ world, network, stateDir, workers, env })
-  const upstream = new WorldUpstream(world)
+  const { workers, env, signIn } = character
+  gateway = new WorldGateway({ world, network, stateDir, workers, env, signIn })
+  const upstream = new WorldUpstream(world, signIn?.lifetimeS ?? null)
   const rules = new Rules({ world, network, gateway, upstream, character, expected })
   world.note(JSON.stringify(character))
   let violation: Error | null = null
@@ -105,7 +107,7 @@ export async function simulate(
     const clients = new Agents(world, { character, rules, chosen: recipe.agents })
     const { touches } = rules
     const plan = happening(planFaults({ seed, hours }, character), recipe)
-    const surroundings = { world, network, gateway, character, reach, upstream, touches }
+    const surroundings = { world, network, gateway, character, reach, disk, upstream, touches }
     const trouble = new Faults({ ...surroundings, plan })
     happened = trouble.happened
     await pass(world, hours * HOUR_MS)
@@ -124,6 +126,7 @@ export async function simulate(
     await pass(world, DRAIN_MS)
     rules.checkEnded()
     rules.keys.checkBook(stateDir)
+    rules.signIn.checkKept(stateDir, trouble.hadFullDisk)
     await pass(world, 1)
   } catch (error) {
     violation = error as Error

@@ -108,6 +108,7 @@ export class Touches {
     const { port, client, isVanished } = link
     const found = bytes.includes('ask-') ? ASKED.exec(bytes.toString('latin1'))?.[1] : undefined
     if (found !== undefined) client.carries = Number(found)
+    client.carriesRenewal = bytes.includes('"refreshToken"')
     if (found !== undefined && port === UPSTREAM_PORT) this.#noteSent(Number(found))
     if (isVanished && port === UPSTREAM_PORT && client.carries !== null)
       this.#touch(client.carries, 'error', 'it was sent to where nobody hears it')

@@ -10,6 +10,8 @@ import type { Actor, World } from './world.ts'
 
 /** Names a request in its prompt, so that it is recognised at the upstream. */
 const ASKED = /ask-(\d+)\b/
+/** The whole body of a renewal. */
+const REFRESH = /^\{"refreshToken":"([^"]+)"\}$/
 
 /** The strict simulator as a process of the world; counts connections as the real upstream would. */
 export class WorldUpstream {
@@ -20,6 +22,8 @@ export class WorldUpstream {
   requests = 0
   /** Called with the number of each question. */
   onAsked: (ask: number) => void = () => {}
+  /** Called with each refresh token that is presented. */
+  onPresented: (token: string) => void = () => {}
   /** Called with the credits of each answer that was metered. */
   onMetered: (ask: number, credits: number) => void = () => {}
   /** Counts all but those whose other end cannot be heard any more: nobody could know of their end. */
@@ -31,9 +35,12 @@ export class WorldUpstream {
   }
 
   readonly #world: World
+  readonly #tokenLifetimeS: number | null
 
-  constructor(world: World) {
+  /** `tokenLifetimeS`: for access tokens that it issues. */
+  constructor(world: World, tokenLifetimeS: number | null) {
     this.#world = world
+    this.#tokenLifetimeS = tokenLifetimeS
     this.actor = world.spawn('upstream')
   }
 
@@ -43,6 +50,8 @@ export class WorldUpstream {
 
   #listen(): void {
     const onBody = (text: string): void => {
+      const presented = REFRESH.exec(text)?.[1]
+      if (presented !== undefined) return this.onPresented(presented)
       const id = ASKED.exec(text)?.[1]
       if (id === undefined) return
       this.#world.note(`is asked ask-${id}`)
@@ -53,7 +62,8 @@ export class WorldUpstream {
     const current = new AsyncLocalStorage<{ id: number | null }>()
     const census = new ConnectionCensus()
     const rate = new RequestRate(null, Date.now)
-    const upstream = new StrictUpstream({ onBody }, census, rate)
+    const lifetime = this.#tokenLifetimeS === null ? {} : { tokenLifetimeS: this.#tokenLifetimeS }
+    const upstream = new StrictUpstream({ onBody, ...lifetime }, census, rate)
     const meter = upstream.account.meter.bind(upstream.account)
     upstream.account.meter = (credits) => {
       const id = current.getStore()?.id ?? null

@@ -11,6 +11,7 @@ export interface Mutant {
     | 'reply'
     | 'turn'
     | 'workers'
+    | 'sign-in'
   readonly path: string
   readonly from: string
   readonly to: string
@@ -34,6 +35,7 @@ const READER = 'src/reply/answer-reader.ts'
 const SUPERVISOR = 'src/control/workers/supervisor.ts'
 const ORPHANS = 'src/control/workers/orphans.ts'
 const WORKER = 'src/server/worker.ts'
+const VAULT = 'src/credentials/vault.ts'
 
 /** Each is put in alone. `from` stands once in its file. */
 export const MUTANTS: readonly Mutant[] = [
@@ -461,5 +463,26 @@ export const MUTANTS: readonly Mutant[] = [
     path: WORKER,
     from: '  plane.lease.setLimits(config.pool)',
     to: '  plane.lease.setLimits(config.pool)\n  plane.lease.drain()'
+  },
+  {
+    name: 'the next refresh token is not read from the answer',
+    room: 'sign-in',
+    path: VAULT,
+    from: 'refreshToken: tokens.refreshToken ?? before.refreshToken',
+    to: 'refreshToken: before.refreshToken'
+  },
+  {
+    name: 'the next refresh token is not remembered',
+    room: 'sign-in',
+    path: VAULT,
+    from: 'await this.#remember(renewed, fresh, now)',
+    to: 'void fresh'
+  },
+  {
+    name: 'the next refresh token is not written',
+    room: 'sign-in',
+    path: VAULT,
+    from: 'await this.#saveOverlay(this.#renewed)',
+    to: 'void this.#saveOverlay'
   }
 ]
