@@ -1,3 +1,5 @@
+import type { FaultName } from '../character.ts'
+
 /** A mistake in the real code, for the simulation to find. */
 export interface Mutant {
   readonly name: string
@@ -17,6 +19,8 @@ export interface Mutant {
   readonly to: string
   /** Commit that mended this mistake, or one of its kind, once. */
   readonly mended?: string
+  /** Faults without which it harms nobody: worlds without them are left out. */
+  readonly needs?: readonly FaultName[]
 }
 
 const LEDGER = 'src/control/budget/ledger.ts'
@@ -45,14 +49,16 @@ export const MUTANTS: readonly Mutant[] = [
     path: LEDGER,
     from: 'next.set(event.member, { ...entry, starts: gone.starts, hasStopped: true })',
     to: 'next.delete(event.member)',
-    mended: 'a7a010f7'
+    mended: 'a7a010f7',
+    needs: ['kill', 'slow']
   },
   {
     name: 'a shrunk budget is not asked back to the last permit',
     room: 'budget',
     path: VIEW,
     from: 'if (this.free >= 0) return 0',
-    to: 'if (this.free >= -2) return 0'
+    to: 'if (this.free >= -2) return 0',
+    needs: ['resize']
   },
   {
     name: 'a worker that is leaving is asked for nothing',
@@ -88,21 +94,23 @@ export const MUTANTS: readonly Mutant[] = [
     path: ORPHANS,
     from: "if (left === 0) return 'gone'",
     to: "if (left >= 0) return 'gone'",
-    mended: 'a7a010f7'
+    mended: 'a7a010f7',
+    needs: ['kill', 'slow']
   },
   {
     name: 'a dead worker keeps its permits for ever',
     room: 'budget',
     path: ORPHANS,
     from: "budget.record({ type: 'left', member })",
-    to: 'void member'
+    to: 'void member',
+    needs: ['kill']
   },
   {
-    name: 'grants that were overtaken are taken',
+    name: 'idle permits are given to others only while requests wait here',
     room: 'lease',
     path: CORE,
-    from: 'if (grant.seq <= this.#grant.seq) return NOTHING',
-    to: 'if (grant.seq < 0) return NOTHING'
+    from: 'const isAsked = this.#isAsked() || this.#grant.ahead > 0',
+    to: 'const isAsked = this.#grant.ahead > 0'
   },
   {
     name: 'requests that wait are not reported',
@@ -147,7 +155,8 @@ export const MUTANTS: readonly Mutant[] = [
     path: LEASE,
     from: 'await this.#options.trimSockets(max)',
     to: 'void this.#options.trimSockets(max)',
-    mended: '3a691f01'
+    mended: '3a691f01',
+    needs: ['slow']
   },
   {
     name: 'what is returned is not reported',
@@ -455,7 +464,8 @@ export const MUTANTS: readonly Mutant[] = [
     room: 'reload',
     path: 'src/control/budget/budget.ts',
     from: '    this.#size = { ...config.pool, workers }\n    this.adapt()',
-    to: '    this.#size = { ...config.pool, workers }'
+    to: '    this.#size = { ...config.pool, workers }',
+    needs: ['resize']
   },
   {
     name: 'a reload cuts the streams of a worker',

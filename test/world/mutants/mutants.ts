@@ -42,7 +42,7 @@ const [first = 1, step = 1] = values.part.split('/').map(Number)
 const chosen = MUTANTS.filter((_, index) => index % step === first - 1).filter(({ name, room }) =>
   `${room} ${name}`.includes(values.only)
 )
-console.log('| room | mistake | mended once in | found by | CPU s |')
+console.log('| room | mistake | mended once in | found as | CPU s |')
 console.log('| --- | --- | --- | --- | --- |')
 for (const mutant of chosen) console.log(await rowOf(mutant))
 
@@ -56,8 +56,8 @@ async function rowOf(mutant: Mutant): Promise<string> {
     original.replace(mutant.from, () => mutant.to)
   )
   try {
-    const { found, cpuS } = await lookFor()
-    const by = found === null ? '**not found**' : `seed ${found.seed}: ${found.violation}`
+    const { found, cpuS } = await lookFor(mutant)
+    const by = found === null ? '**not found**' : `${found.violation} (seed ${found.seed})`
     const { room, name, mended = '' } = mutant
     return `| ${room} | ${name} | ${mended} | ${by} | ${Math.round(cpuS)} |`
   } finally {
@@ -65,22 +65,28 @@ async function rowOf(mutant: Mutant): Promise<string> {
   }
 }
 
-/** Whether much happens in a world, and connections are scarce: most of the others are quiet for minutes, and cost as much. */
-function isBusy(seed: number): boolean {
+/**
+ * Whether much happens in a world, connections are scarce, and it has the faults that are needed: most of the others are quiet
+ * for minutes, and cost as much.
+ */
+function isFit(seed: number, { needs = [] }: Mutant): boolean {
   const character = drawCharacter(new World(seed))
   const { workers, maxConnections, agents, thinkMs, faults, faultMs } = character
   const { toUpstream, toGateway } = character
   const asksPerS = (agents * 1000) / thinkMs
   const isCheap = toUpstream.pieces !== 'one' && toGateway.pieces !== 'one'
   const isScarce = workers > 1 && maxConnections <= agents
+  if (!needs.every((name) => faults.includes(name))) return false
   return isCheap && isScarce && asksPerS >= 1 && faults.length >= 2 && faultMs <= 60_000
 }
 
 /** Goes through seeds, one after the other. */
-async function lookFor(): Promise<{ readonly found: Found | null; readonly cpuS: number }> {
+async function lookFor(
+  mutant: Mutant
+): Promise<{ readonly found: Found | null; readonly cpuS: number }> {
   let cpuS = 0
   for (let seed = Number(values.seed); cpuS < Number(values.minutes) * 60; seed += 1) {
-    if (!isBusy(seed)) continue
+    if (!isFit(seed, mutant)) continue
     const recipe: Recipe = {
       seed,
       hours: Number(values.hours),
