@@ -65,7 +65,7 @@ export class Touches {
     return this.#sent.get(ask) ?? 0
   }
 
-  /** How often any request was sent again within the last so many ms. */
+  /** How often any request was sent again, or tried to be, within the last so many ms. */
   sentAgainWithin(ms: number): number {
     const { now } = this.#options.world
     this.#sentAgainAt = this.#sentAgainAt.filter((at) => now - at < KEPT_MS)
@@ -123,8 +123,10 @@ export class Touches {
   /** Whoever waits for a connection there may be the one that it was opened for. */
   #onUnreachable({ port, client }: Link): void {
     const { world } = this.#options
-    if (port === UPSTREAM_PORT)
+    if (port === UPSTREAM_PORT) {
+      this.#sentAgainAt.push(world.now) // whoever it was for tries again
       return this.#touchWaitingIn(client.actor, 'the upstream could not be reached')
+    }
     if (client.carries !== null && world.now - this.#lastDeathAt <= CONSEQUENCE_MS)
       this.#touch(client.carries, 'broken', 'no worker was left')
   }
