@@ -36,6 +36,7 @@ export type SocketState<Message> =
 export type SocketEvent<Message> =
   | { readonly type: 'create'; readonly message: Message }
   | { readonly type: 'answered' }
+  | { readonly type: 'withdraw'; readonly isMeant: (message: Message) => boolean }
   | { readonly type: 'leave'; readonly farewell: Leave }
   | { readonly type: 'gone' }
 
@@ -43,6 +44,7 @@ export type SocketAction<Message> =
   | { readonly type: 'none' }
   | { readonly type: 'answer'; readonly message: Message }
   | { readonly type: 'decline'; readonly message: Message }
+  | { readonly type: 'withdraw'; readonly dropped: readonly Message[] }
   | { readonly type: 'close'; readonly farewell: Leave; readonly dropped: readonly Message[] }
   | { readonly type: 'forget'; readonly dropped: readonly Message[] }
 
@@ -80,6 +82,8 @@ function whenIdle<Message>(event: SocketEvent<Message>): SocketStep<Message> {
       const state = { name: 'answering', waiting: [], farewell: null } as const
       return { state, action: { type: 'answer', message } }
     }
+    case 'withdraw':
+      return { state: { name: 'idle' }, action: NONE }
     case 'leave':
       return { state: CLOSED, action: { type: 'close', farewell: event.farewell, dropped: [] } }
     case 'gone':
@@ -100,6 +104,11 @@ function whenAnswering<Message>(
       const { message } = event
       if (waiting.length >= MAX_WAITING) return { state, action: { type: 'decline', message } }
       return { state: { ...state, waiting: [...waiting, message] }, action: NONE }
+    }
+    case 'withdraw': {
+      const others = waiting.filter((message) => !event.isMeant(message))
+      const dropped = waiting.filter((message) => event.isMeant(message))
+      return { state: { ...state, waiting: others }, action: { type: 'withdraw', dropped } }
     }
     case 'leave':
       return { state: { ...state, farewell: farewell ?? event.farewell }, action: NONE }

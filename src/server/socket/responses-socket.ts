@@ -140,6 +140,8 @@ export class ResponsesSocket {
   readonly #lanes = new Map<string | null, object>()
   #running: RunningAnswer | null = null
   #response: FrameResponse | null = null
+  /** Lane of the answer under way, or of the last one. */
+  #answeredLane: string | null = null
   #isCancelled = false
   #emptyFrames = 0
   #emptySince = 0
@@ -347,15 +349,21 @@ export class ResponsesSocket {
       return this.#step({ type: 'create', message: { event, memory, leaveLine } })
     }
     release([arrival])
-    if (event?.type === 'response.cancel') this.#cancel()
+    if (event?.type === 'response.cancel') this.#cancel(event)
     else if (event?.type === 'response.steer') this.#refuseSteering(event)
     else if (event?.type === 'response.create') this.#refuseLane(event)
     else this.#refuseMessage(event)
   }
 
-  /** Without an answer under way there is nothing to end: it may just have ended. */
-  #cancel(): void {
+  /**
+   * Ends the answer under way, or what waits in another lane that is named. Without an answer under way there is nothing to
+   * end: it may just have ended.
+   */
+  #cancel({ streamId }: ClientEvent): void {
     if (this.#running === null) return
+    if (streamId !== null && streamId !== this.#answeredLane) {
+      return this.#step({ type: 'withdraw', isMeant: ({ event }) => event.streamId === streamId })
+    }
     this.#isCancelled = true
     this.#running.abort(cancelled())
   }
@@ -384,9 +392,7 @@ export class ResponsesSocket {
     this.#noteMistake()
   }
 
-  #refuseAll(requests: readonly Request[], { reason, refusal, errorCode }: Leave): void {
-    const details = errorCode === undefined ? {} : { details: { error_code: errorCode } }
-    const error = new GatewayError(refusal, undefined, { message: reason, ...details })
+  #refuseAll(requests: readonly Request[], error: GatewayError): void {
     for (const { event } of requests) this.#refuse(error, event)
     release(requests)
   }
@@ -396,6 +402,7 @@ export class ResponsesSocket {
     const isShort = bytes.byteLength <= MAX_REPEATED_BYTES
     const { input = [] } = (isShort ? parseJsonObject(bytes.toString()) : null) ?? {}
     const error = {
+      type: 'invalid_request_error',
       code: 'steering_not_supported',
       message: 'This model takes no input while it answers. Send it with the next response.create.'
     }
@@ -431,8 +438,10 @@ export class ResponsesSocket {
         return this.#answer(action.message)
       case 'decline':
         return this.#decline(action.message)
+      case 'withdraw':
+        return this.#refuseAll(action.dropped, cancelled())
       case 'close':
-        this.#refuseAll(action.dropped, action.farewell)
+        this.#refuseAll(action.dropped, toError(action.farewell))
         return this.#end(action.farewell)
       case 'forget':
         return release(action.dropped)
@@ -446,6 +455,7 @@ export class ResponsesSocket {
     const { previousId, isWarmUp } = event
     const from = this.#laneOf(previousId)
     const lane = this.#laneFor(event.streamId)
+    this.#answeredLane = event.streamId
     const earlier = from === null ? null : this.#earlier(from, previousId ?? '')
     // Its items must not live on in the listeners below when they are dropped.
     const goesOn = earlier !== null
@@ -595,6 +605,11 @@ function release(all: readonly Held[]): void {
 function toConversation(kept: KeptConversation | null, parts: number): Buffer | null {
   if (kept === null) return null
   return toStoredConversation(kept.responseId, kept.items.slice(parts), kept.chain)
+}
+
+function toError({ reason, refusal, errorCode }: Leave): GatewayError {
+  const details = errorCode === undefined ? {} : { details: { error_code: errorCode } }
+  return new GatewayError(refusal, undefined, { message: reason, ...details })
 }
 
 function cancelled(): GatewayError {

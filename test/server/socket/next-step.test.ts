@@ -28,6 +28,7 @@ const create: SocketEvent<string> = { type: 'create', message: 'm' }
 const answered: SocketEvent<string> = { type: 'answered' }
 const leave: SocketEvent<string> = { type: 'leave', farewell: RESTART }
 const gone: SocketEvent<string> = { type: 'gone' }
+const withdraw: SocketEvent<string> = { type: 'withdraw', isMeant: (one) => one === 'a' }
 
 function close(farewell: Leave, dropped: readonly string[] = []): SocketStep<string> {
   return { state: CLOSED, action: { type: 'close', farewell, dropped } }
@@ -64,6 +65,14 @@ const rows: readonly (readonly [
     create,
     { state: answering(full), action: { type: 'decline', message: 'm' } }
   ],
+  ['idle', IDLE, withdraw, { state: IDLE, action: NONE }],
+  [
+    'answering, others wait',
+    answering(['a', 'b']),
+    withdraw,
+    { state: answering(['b']), action: { type: 'withdraw', dropped: ['a'] } }
+  ],
+  ['closed', CLOSED, withdraw, forget()],
   ['about to leave', answering(['a'], OLD), answered, close(OLD, ['a'])],
   [
     'about to leave for another reason',

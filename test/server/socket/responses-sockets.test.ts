@@ -13,6 +13,8 @@ import { FrameClient, responseIdOf } from '../../helper/frame-client.ts'
 import { hashOfKey, namedKey } from '../../helper/named-key.ts'
 import { endFrame, textFrame } from '../../helper/upstream-frames.ts'
 
+t.setTimeout(600_000) // several limits of time pass one after the other
+
 async function setUp(t: Test, options: FakePrimaryOptions = {}) {
   const held: ServerResponse[] = []
   const waits = { isHeld: false, onHeld: Promise.withResolvers<ServerResponse>() }
@@ -159,6 +161,20 @@ t.test('Kiro keys that nobody has accepted give way to other clients', async (t)
   await t.rejects(FrameClient.open(t, url), /426/)
 })
 
+t.test('a lane that waits is cancelled alone', async (t) => {
+  const { url, waits, upstream } = await setUp(t)
+  const client = await FrameClient.open(t, url)
+  const response = await begin(client, waits)
+  for (const stream_id of ['a', 'b']) client.create({ input: 'hi', stream_id })
+  client.send({ type: 'response.cancel', stream_id: 'a' })
+  t.match(await client.answer(), [{ type: 'error', status: 499, stream_id: 'a' }])
+  waits.isHeld = false
+  response.end(endFrame)
+  t.match((await client.answer()).at(-1), { type: 'response.completed' })
+  t.match((await client.answer()).at(-1), { type: 'response.completed', stream_id: 'b' })
+  t.equal(upstream.requests, 2)
+})
+
 t.test('as many requests wait as OpenAI has lanes, and one more is declined alone', async (t) => {
   const { url, waits } = await setUp(t)
   const client = await FrameClient.open(t, url)
@@ -298,6 +314,7 @@ t.test('what is declined is told back only if it is short', async (t) => {
     client.send({ type: 'response.steer', input, previous_response_id: 'resp_1' })
     t.match(await client.next(), {
       type: 'response.steer.failed',
+      error: { type: 'invalid_request_error', code: 'steering_not_supported' },
       steer: { input: told, previous_response_id: 'resp_1' }
     })
   }
