@@ -11,14 +11,12 @@ const SHELL = shellTools((command) => `Bash with ${JSON.stringify({ command })}`
 export const CLAUDE_CODE: Client = {
   name: 'Claude Code',
   id: 'claude-code',
-  packages: { '@anthropic-ai/claude-code': '2.1.331' },
+  packages: { '@anthropic-ai/claude-code': '2.1.332' },
   ways: [
     {
       api: 'Messages',
       ask: (prompt, place) => claude(['--', prompt], place),
       resume: (prompt, place) => claude(['--continue', '--', prompt], place),
-      // Beside newer ones it says more behind the prompt, which the simulator takes for the last words.
-      thinkingModel: 'claude-sonnet-4.6',
       more: [
         answersByTool('StructuredOutput', (prompt, schema, place) =>
           claude(['--output-format', 'json', '--json-schema', schema, '--', prompt], place)
