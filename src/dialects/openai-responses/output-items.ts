@@ -228,6 +228,11 @@ export function responseKeyOf(id: string): string | null {
  */
 export const COMPACTION_TRIGGER = 'compaction_trigger'
 
+/** Returns whether an answer of these ids is a compaction, which stands for all that came before it. */
+export function isCompaction(ids: Iterable<string>): boolean {
+  return [...ids].some((id) => id.startsWith(`${PREFIXES.compaction}_`))
+}
+
 /** Prompt for a summary; OpenAI does not publish its own. */
 export const COMPACTION_REQUEST =
   'The conversation up to here will be replaced by a summary of it that you write now, for the assistant that goes on ' +

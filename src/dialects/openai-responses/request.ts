@@ -97,7 +97,7 @@ function readRequest(
   const sent = checkShape(ResponsesBodyCheck, isCompactCall ? asCompactCall(json) : json, '')
   refuseStateOnServer(sent)
   const declared = new DeclaredTools(repairs)
-  const sentParts = allParts(sent, stored)
+  const sentParts = sinceCompaction(allParts(sent, stored))
   const isSummed = isCompactCall && sentParts.some((part) => part.length > 0)
   const parts = isSummed ? [...sentParts, [TRIGGER]] : sentParts
   const items = parts.flat()
@@ -147,6 +147,21 @@ function readRequest(
       isCompactCall
     })
   }
+}
+
+/** Leaves out what a compaction that was asked for among the items stands for, and that request. Keeps the number of parts. */
+function sinceCompaction(
+  parts: readonly (readonly InputItem[])[]
+): readonly (readonly InputItem[])[] {
+  const items = parts.flat()
+  const made = items.findLastIndex(({ type }) => type === 'compaction')
+  const before = items.slice(0, Math.max(0, made))
+  let left = before.findLastIndex(({ type }) => type === COMPACTION_TRIGGER) + 1
+  return parts.map((part) => {
+    const since = part.slice(left)
+    left -= part.length - since.length
+    return since
+  })
 }
 
 const TRIGGER: InputItem = { type: COMPACTION_TRIGGER, item: {}, path: 'input' }

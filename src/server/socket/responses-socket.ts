@@ -10,6 +10,7 @@ import {
   readLargeEvent,
   toRequestBody
 } from '../../dialects/openai-responses/client-event.ts'
+import { isCompaction } from '../../dialects/openai-responses/output-items.ts'
 import { toStoredConversation } from '../../dialects/openai-responses/earlier-items.ts'
 import { MAX_BEFORE } from '../../dialects/openai-responses/stored-response.ts'
 import { asGatewayError, GatewayError } from '../../shared/errors.ts'
@@ -548,12 +549,14 @@ export class ResponsesSocket {
     kept.forget(own)
     if (news === null || (previousId !== null && earlier === null)) return kept.forget(lane)
     const output = toBytes(glueWith(',', [...items.values()]))
-    const bytes = (earlier?.bytes ?? 0) + news.bytes + output.byteLength
-    const all = [...(earlier?.items ?? []), ...news.items, output]
+    const isSummed = isCompaction(items.keys())
+    const replaced = isSummed ? [] : [...(earlier?.items ?? []), ...news.items]
+    const bytes = (isSummed ? 0 : (earlier?.bytes ?? 0) + news.bytes) + output.byteLength
+    const all = [...replaced, output]
     const before = earlier === null ? [] : earlier.chain
     const isWhole = isStored && before !== null && before.length < MAX_BEFORE
     const chain = isWhole ? [...before, responseId] : null
-    const turns = earlier?.turns ?? null
+    const turns = isSummed ? null : (earlier?.turns ?? null)
     kept.keep(lane, { responseId, items: all, bytes, chain, turns })
   }
 

@@ -91,6 +91,23 @@ t.test('a stored response is compacted by its id', async (t) => {
   t.match(asked[1], /first question.*THE-SUMMARY.*will be replaced by a summary/s)
 })
 
+t.test('a stored conversation goes on from its compaction alone', async (t) => {
+  const { client, asked } = await setUp(t)
+  const first = await client.responses.create({ model, input: 'first question' })
+  const input = [{ type: 'compaction_trigger' }] as unknown as typeof HISTORY
+  const compacted = await client.responses.create({
+    model,
+    input,
+    previous_response_id: first.id
+  })
+  t.match(compacted.output, [{ type: 'compaction' }])
+  const previous_response_id = compacted.id
+  const next = await client.responses.create({ model, input: 'go on', previous_response_id })
+  t.match(next.output, [{ type: 'message' }])
+  t.match(asked.at(-1), /\[Summary of the conversation so far\]\\nTHE-SUMMARY.*go on/)
+  t.notMatch(asked.at(-1), /first question|will be replaced/)
+})
+
 t.test('a call that names no model is refused', async (t) => {
   const { client, asked } = await setUp(t)
   for (const model of [undefined, null, '']) {

@@ -106,6 +106,27 @@ t.test('a conversation goes on from the last response with its new items alone',
   t.match(stranger, [{ type: 'error', error: { code: 'previous_response_not_found' } }])
 })
 
+t.test('a conversation that was compacted goes on from its summary alone', async (t) => {
+  const { url, bodies } = await setUp(t)
+  const client = await FrameClient.open(t, url)
+  let previous = {}
+  const ask = async (input: unknown) => {
+    const events = await client.ask({ ...previous, input, store: false })
+    previous = { previous_response_id: responseIdOf(events) }
+    return events.at(-1)
+  }
+  // Long enough for its beginning to be kept as the upstream gets it.
+  for (const input of ['one '.repeat(6_000), 'two', 'three']) await ask(input)
+  const compacted = await ask([{ type: 'compaction_trigger' }])
+  t.match(compacted, { response: { output: [{ type: 'compaction' }] } })
+  t.match(bodies.at(-1), /one.*two.*three.*will be replaced by a summary/s)
+  for (const input of ['four', 'five']) {
+    t.match(await ask(input), { response: { output: [{ type: 'message' }] } })
+  }
+  t.match(bodies.at(-1), /\[Summary of the conversation so far\]\\nhello.*four.*hello.*five/s)
+  t.notMatch(bodies.at(-1), /one|two|three|will be replaced/)
+})
+
 t.test(
   'an output whose call the conversation lacks is refused, and its basis forgotten',
   async (t) => {
