@@ -1,5 +1,5 @@
 import type { Config } from '../config/settings.ts'
-import { type CredentialSnapshot, tokenTypeOf } from '../kiro/wire/credential-snapshot.ts'
+import type { AuthType, CredentialSnapshot, TokenType } from '../kiro/wire/credential-snapshot.ts'
 import { resolveApiRegion } from '../kiro/wire/hosts.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { ErrorCode, GatewayError } from '../shared/errors.ts'
@@ -281,4 +281,9 @@ export function toSnapshot(
     }),
     expiresAt
   }
+}
+
+export function tokenTypeOf(authType: AuthType): TokenType {
+  if (authType === 'api-key') return 'API_KEY'
+  return authType === 'external-idp' ? 'EXTERNAL_IDP' : 'none'
 }

@@ -17,8 +17,3 @@ export interface CredentialSnapshot {
   /** Epoch ms; `null` if unknown or never. */
   readonly expiresAt: number | null
 }
-
-export function tokenTypeOf(authType: AuthType): TokenType {
-  if (authType === 'api-key') return 'API_KEY'
-  return authType === 'external-idp' ? 'EXTERNAL_IDP' : 'none'
-}

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { tokenTypeOf } from '../../../src/kiro/wire/credential-snapshot.ts'
+import { tokenTypeOf } from '../../../src/credentials/sign-in.ts'
 import { bearerHeaders, runtimeHeaders } from '../../../src/kiro/wire/hosts.ts'
 
 const options = {
