@@ -183,7 +183,7 @@ const TEXTS: Readonly<Record<string, string>> = {
 }
 const OTHER_TEXTS = ['', 'a', 'A', '1', 'sample_text', '1.0.0', '#000000', '/sample', 'SAMPLE']
 const MAX_CHARS = 10_000
-const PATTERN_TIMEOUT_MS = 100
+const PATTERN_TIMEOUT_MS = 5_000
 
 function sampleText(schema: JsonObject): string {
   const { format, pattern } = schema
