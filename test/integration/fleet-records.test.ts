@@ -1,9 +1,12 @@
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
+import { requestOf } from '../counts/kinds.ts'
+import { trueTokens } from '../counts/true-tokens.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { whyNoEngine } from '../helper/engine-process.ts'
 import { FleetTeam, isReady, problemsOf, until } from '../helper/fleet-team.ts'
 import type { GatewayProcess, LogLine } from '../helper/gateway-process.ts'
+import { seededRandom } from '../helper/seeded-random.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be very busy
 
@@ -59,4 +62,26 @@ t.test('records that cannot be had are told of, and all goes on', { skip }, asyn
   t.equal(line['level'], 'warn')
   await client.call('ACL', 'SETUSER', 'default', '~*')
   await until(async () => (await problemsOf(a)).includes('"unshared":[]'))
+})
+
+t.test('what one gateway has learnt of counts, the other counts by', { skip }, async (t) => {
+  const upstream = { gapMs: 0, tokens: trueTokens(2_050) }
+  const team = await FleetTeam.start(t, { names: NAMES, max: 10, upstream })
+  await team.allServe()
+  const request = requestOf('code', 'claude-haiku-5.5', seededRandom(9))
+  const ask = async (name: string, path: string): Promise<Record<string, unknown>> => {
+    const headers = { 'content-type': 'application/json', 'anthropic-version': '2023-06-01' }
+    const body = JSON.stringify({ ...request, stream: false })
+    const response = await fetch(team.get(name).url + path, { method: 'POST', headers, body })
+    t.equal(response.status, 200)
+    return JSON.parse(await response.text()) as Record<string, unknown>
+  }
+  const cold = await ask('b', '/v1/messages/count_tokens')
+  await ask('a', '/v1/messages')
+  let learnt = cold
+  await until(async () => {
+    learnt = await ask('b', '/v1/messages/count_tokens')
+    return learnt['input_tokens'] !== cold['input_tokens']
+  })
+  t.ok(Number(learnt['tokens_within']) < Number(cold['tokens_within']), 'and is surer of it')
 })
