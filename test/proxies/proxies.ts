@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
 import { Simulator } from '../strict-simulator/simulator.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { type ProxyName, ProxyProcess } from './proxy-process.ts'
@@ -80,6 +81,25 @@ for (const name of ['caddy', 'nginx'] satisfies ProxyName[]) {
         refused?.resume()
       }
     )
+
+    t.test('hands a WebSocket on, and why it ends', async (t) => {
+      const socket = new WebSocket(`${proxy.url.replace('https', 'wss')}/v1/responses`, {
+        headers: { authorization: `Bearer ${KEY}` },
+        rejectUnauthorized: false
+      })
+      t.teardown(() => socket.terminate())
+      await once(socket, 'open')
+      const completed = Promise.withResolvers<void>()
+      socket.on('message', (text: Buffer) => {
+        if (text.toString().startsWith('{"type":"response.completed"')) completed.resolve()
+      })
+      const input = 'sim:events=5 go'
+      socket.send(JSON.stringify({ type: 'response.create', model: 'auto', input }))
+      await completed.promise
+      socket.send(Buffer.from('not text'))
+      const [code] = await once(socket, 'close')
+      t.equal(code, 1008)
+    })
 
     t.test('a client that leaves is gone for the gateway, too', async (t) => {
       const response = await ask(question('sim:events=1000 sim:gap=100 go'))
