@@ -96,7 +96,7 @@ const MIN_FRAGMENT_BYTES = 64
 /** Frames that carry next to nothing (pings, tiny fragments) in a second. */
 const MAX_EMPTY_FRAMES = 100
 const EMPTY_FRAMES_MS = 1_000
-/** Messages that are no request, after which the client is taken for broken. */
+/** Messages between two pings that are declined, after which the client is taken for broken. */
 const MAX_MISTAKES = 16
 /** Input that is told back when it is declined: a client that does not read has no room for more. */
 const MAX_REPEATED_BYTES = 16 * 1024
@@ -146,7 +146,10 @@ export class ResponsesSocket {
   #isCancelled = false
   #emptyFrames = 0
   #emptySince = 0
+  /** Since the last ping that was due: an hour of a client's ordinary tries is no reason to end. */
   #mistakes = 0
+  /** Pings whose pongs have not come. */
+  #pings = 0
   #heardBytes = 0
   /** The client has answered a ping, or begun a message. */
   #isHeard = false
@@ -175,7 +178,7 @@ export class ResponsesSocket {
     }
     this.#meter = new FrameMeter({
       onDeclared: (bytes, isFirst) => this.#onDeclared(bytes, isFirst),
-      onControl: () => this.#noteEmpty()
+      onControl: () => this.#onControl()
     })
     // Before the one of `ws`, so that a message has room before it is read.
     request.socket.prependListener('data', (chunk: Buffer) => this.#meter.push(chunk))
@@ -213,7 +216,9 @@ export class ResponsesSocket {
     const [oldest] = this.#arrivals
     if (oldest !== undefined && now - oldest.beganAt > bodyTimeoutMs() && !webSocket.isPaused)
       return this.#end(SLOW)
-    if (!isPingDue) return
+    // It is not read, so only what is sent shows that its client is gone; what it has asked may wait for long.
+    if (!isPingDue) return webSocket.isPaused ? this.#ping() : undefined
+    this.#mistakes = 0
     // Behind events that a slow client still reads, a ping is late; its reading is watched instead.
     const isReading = this.#hasSent || webSocket.bufferedAmount > 0
     const mayBeLate = this.#response?.headersSent === true && isReading
@@ -236,7 +241,9 @@ export class ResponsesSocket {
   #ping(): void {
     const { webSocket } = this.#options
     // A client that does not read would only be given more.
-    if (webSocket.readyState === webSocket.OPEN && webSocket.bufferedAmount === 0) webSocket.ping()
+    if (webSocket.readyState !== webSocket.OPEN || webSocket.bufferedAmount > 0) return
+    this.#pings += 1
+    webSocket.ping()
   }
 
   #onDeclared(bytes: number, isFirst: boolean): void {
@@ -315,6 +322,12 @@ export class ResponsesSocket {
     this.#refuse(error, null)
     this.#end(error.code === 'GW_BODY_TOO_LARGE' ? TOO_LARGE : NO_MEMORY)
     return error
+  }
+
+  /** Pongs may come all at once when reading goes on. */
+  #onControl(): void {
+    if (this.#pings > 0) this.#pings -= 1
+    else this.#noteEmpty()
   }
 
   #noteEmpty(): void {

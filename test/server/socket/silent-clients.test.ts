@@ -12,6 +12,9 @@ import { serverUrl } from '../../helper/server-url.ts'
 /** Pings after which a client is gone that has answered none: before the first of them it has sent or been sent something. */
 const LOOKS = 4
 
+/** Not read before the answer under way has ended. */
+const LARGE = JSON.stringify({ type: 'response.no', input: 'x'.repeat(100_000) })
+
 t.test('a client that is silent between answers is gone', async (t) => {
   const { client, socket, response } = await askSilently(t)
   const closed = once(client, 'close')
@@ -45,6 +48,43 @@ t.test(
   }
 )
 
+t.test('a client that leaves while it is not read is gone soon', async (t) => {
+  const { client, socket, gone } = await askSilently(t)
+  client.send(LARGE)
+  const looks = setInterval(() => socket.look(performance.now(), false), 5)
+  t.teardown(() => clearInterval(looks))
+  await once(client, 'ping')
+  client.terminate()
+  await gone
+})
+
+t.test('pongs of a client that was not read for long are no flood', async (t) => {
+  const { client, socket, response, events } = await askSilently(t)
+  client.send(LARGE)
+  const looks = setInterval(() => socket.look(performance.now(), false), 1)
+  for (let count = 0; count < 200; count++) {
+    await once(client, 'ping')
+    client.pong()
+  }
+  clearInterval(looks)
+  response.writeHead(200, EVENTS)
+  response.end('data: {}\n\n')
+  await events.next()
+  const closed = once(client, 'close').then(() => 'closed')
+  t.not(await Promise.race([events.next(), closed]), 'closed')
+})
+
+t.test('mistakes of an hour do not add up', async (t) => {
+  const { client, socket, events } = await askSilently(t)
+  for (let count = 0; count < 40; count++) {
+    client.send('{"type":"response.steer"}')
+    await events.next()
+    client.pong()
+    socket.look(performance.now(), true)
+  }
+  t.equal(client.readyState, WebSocket.OPEN)
+})
+
 async function lookAt(socket: ResponsesSocket): Promise<void> {
   for (let count = 0; count < LOOKS; count++) {
     socket.look(performance.now(), true)
@@ -61,6 +101,7 @@ async function askSilently(t: Test) {
   const url = await serverUrl(server)
   const opened = Promise.withResolvers<ResponsesSocket>()
   const asked = Promise.withResolvers<FrameResponse>()
+  const gone = Promise.withResolvers<void>()
   const kept = new KeptConversations({
     budget: { lend: () => ({ bytes: 0 }), spareBytes: 0 },
     maxBytes: () => 0
@@ -78,7 +119,7 @@ async function askSilently(t: Test) {
           request,
           place: { begin: () => {}, rest: () => {} },
           kept,
-          maxBodyBytes: 1000,
+          maxBodyBytes: 1_000_000,
           bodyTimeoutMs: () => 600_000,
           makeId: () => 'req_1',
           memoryFor: () => memory,
@@ -87,7 +128,7 @@ async function askSilently(t: Test) {
             asked.resolve(response)
             return { abort: () => {} }
           },
-          onGone: () => {}
+          onGone: gone.resolve
         })
       )
     )
@@ -97,5 +138,6 @@ async function askSilently(t: Test) {
   client.on('error', () => {})
   const events = on(client, 'message')
   client.once('open', () => client.send('{"type":"response.create","input":"hi"}'))
-  return { client, events, socket: await opened.promise, response: await asked.promise }
+  const socket = await opened.promise
+  return { client, events, socket, response: await asked.promise, gone: gone.promise }
 }
