@@ -7,7 +7,13 @@ import { PacedRequest } from '../body/request-body.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import { PassthroughKeys } from './passthrough-keys.ts'
 import { noSuchRoute, refuse } from './app-errors.ts'
-import { type ClientKey, type KiroKey, requestIdOf, wantsWebSocket } from './auth.ts'
+import {
+  type ClientKey,
+  hasLostUpgrade,
+  type KiroKey,
+  requestIdOf,
+  wantsWebSocket
+} from './auth.ts'
 import type { ClientConnections } from './connections.ts'
 import { type DashboardOptions, dashboardRoutes } from './dashboard-routes.ts'
 import { clientRoutes } from './client-routes.ts'
@@ -63,7 +69,8 @@ export function createApp(options: AppOptions): RequestListener {
     try {
       setHeaders(response, requestId, plane)
       refuseWithoutHost(request)
-      const match = wantsWebSocket(request)
+      const isHandshake = wantsWebSocket(request) || hasLostUpgrade(request)
+      const match = isHandshake
         ? { route: socketRouteOf(socketParts, request, response), params: {} }
         : router.find(request, response)
       if (match === null) throw noSuchRoute(router, request, response)

@@ -360,3 +360,13 @@ const WEBSOCKET = /\bwebsocket\b/i
 export function wantsWebSocket({ headers }: IncomingMessage): boolean {
   return WEBSOCKET.test(headers.upgrade ?? '')
 }
+
+/** True for a WebSocket handshake out of which a proxy has taken the upgrade, as nginx does if it is not told otherwise. */
+export function hasLostUpgrade({ method, headers }: IncomingMessage): boolean {
+  return (
+    method === 'GET' &&
+    headers.upgrade === undefined &&
+    headers['sec-websocket-key'] !== undefined &&
+    headers['sec-websocket-version'] !== undefined
+  )
+}

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { createWriter, Dialects, dialectOf } from '../../dialects/dialect.ts'
 import { toText } from '../../dialects/answer/output-text.ts'
 import type { Logger } from '../../observe/logger.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import { GatewayError, type GatewayErrorOptions } from '../../shared/errors.ts'
 import { parseJsonObject } from '../../shared/json.ts'
 import type { AskedTurn, RunningAnswer } from '../socket/responses-socket.ts'
 import type { KeyLines } from '../socket/key-lines.ts'
@@ -15,6 +15,7 @@ import type { DataPlane } from '../worker/data-plane.ts'
 import {
   type Authenticator,
   type ClientKey,
+  hasLostUpgrade,
   type KiroKey,
   requestIdOf,
   wantsWebSocket
@@ -54,7 +55,7 @@ export function socketRouteOf(
   response: ServerResponse
 ): Route {
   const handshake = parts.connections.handshakeOf(request)
-  if (handshake === null) return refuseWebSocket(response)
+  if (handshake === null) return refuseWebSocket(response, hasLostUpgrade(request) ? LOST : {})
   const serve = async (): Promise<void> => {
     const { plane, sockets, connections } = parts
     if (plane.isDraining()) throw new GatewayError('GW_DRAINING')
@@ -70,10 +71,16 @@ export function socketRouteOf(
  * Codex tries WebSocket first, goes on over HTTP at once after 426, and retries for seconds after any other status.
  * @throws {GatewayError} GW_UPGRADE_REFUSED
  */
-function refuseWebSocket(response: ServerResponse): never {
+function refuseWebSocket(response: ServerResponse, options: GatewayErrorOptions = {}): never {
   response.setHeader('upgrade', 'HTTP/1.1') // RFC 9110 §15.5.22 wants to know what else is spoken
   response.setHeader('connection', 'upgrade, close')
-  throw new GatewayError('GW_UPGRADE_REFUSED')
+  throw new GatewayError('GW_UPGRADE_REFUSED', undefined, options)
+}
+
+const LOST: GatewayErrorOptions = {
+  message:
+    'A proxy has taken the upgrade out of this WebSocket handshake. Send the request over HTTP, or have the proxy hand the headers ' +
+    'upgrade and connection on.'
 }
 
 const SOCKET_KEY = /^[+/0-9A-Za-z]{22}==$/

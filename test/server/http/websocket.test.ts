@@ -82,6 +82,18 @@ t.test(
   }
 )
 
+t.test('a handshake that has lost its upgrade on the way gets 426, too', async (t) => {
+  const url = await setUp(t)
+  const good = 'authorization: Bearer good-key\r\n'
+  const lost = upgrade('/v1/responses', good)
+    .replace('upgrade: websocket\r\n', '')
+    .replace('connection: Upgrade', 'connection: close')
+  const received = await send(t, url, lost)
+  t.match(received, /^HTTP\/1\.1 426 Upgrade Required\r\n/)
+  t.match(received, /\r\nupgrade: HTTP\/1\.1\r\n/i)
+  t.match(received, /A proxy has taken the upgrade out/)
+})
+
 t.test('frames sent before the answer do no harm', async (t) => {
   const url = await setUp(t)
   const received = await send(t, url, `${upgrade('/v1/responses')}\u0081\u0005hello`)
