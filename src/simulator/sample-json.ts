@@ -2,8 +2,10 @@ import { runInNewContext } from 'node:vm'
 import {
   asJsonObject,
   getOwn,
+  type JsonDraft,
   type JsonObject,
   objectsIn,
+  setOwn,
   splitReference,
   valueAt
 } from '../shared/json.ts'
@@ -73,14 +75,17 @@ function flatten(schema: JsonObject, sampling: Sampling): JsonObject {
   return flat
 }
 
+/** The other's members stand, but for what both require and describe. */
 function join(one: JsonObject, other: JsonObject): JsonObject {
-  const properties = { ...asJsonObject(one['properties']), ...asJsonObject(other['properties']) }
-  const required = [...namesIn(one['required']), ...namesIn(other['required'])]
+  const { properties: ours, required } = one
+  const { properties: theirs, required: more } = other
   return {
     ...one,
     ...other,
-    ...(Object.keys(properties).length > 0 && { properties }),
-    ...(required.length > 0 && { required })
+    ...(ours !== undefined && {
+      properties: { ...asJsonObject(ours), ...asJsonObject(theirs) }
+    }),
+    ...(required !== undefined && { required: [...namesIn(required), ...namesIn(more)] })
   }
 }
 
@@ -125,12 +130,13 @@ function sampleObject(schema: JsonObject, sampling: Sampling): JsonObject {
   const below = { ...sampling, levels: sampling.levels - 1 }
   const properties = asJsonObject(schema['properties']) ?? {}
   const names = isSmallest ? namesIn(schema['required']) : Object.keys(properties)
-  return Object.fromEntries(
-    names.map((name) => {
-      const described = getOwn(properties, name) ?? schema['additionalProperties']
-      return [name, sampleValue(described, below)]
-    })
-  )
+  const sample: JsonDraft = {}
+  for (const name of names) {
+    if (sampling.room.left <= 0) break
+    const described = getOwn(properties, name) ?? schema['additionalProperties']
+    setOwn(sample, name, sampleValue(described, below))
+  }
+  return sample
 }
 
 const MAX_ITEMS = 1_000
@@ -140,7 +146,10 @@ function sampleList(schema: JsonObject, sampling: Sampling): unknown[] {
   const below = { ...sampling, levels: sampling.levels - 1 }
   const length = Math.min(asCount(schema['minItems'], sampling.isSmallest ? 0 : 1), MAX_ITEMS)
   const first = objectsIn(schema['prefixItems'])
-  return Array.from({ length }, (_, index) => sampleValue(first[index] ?? schema['items'], below))
+  const sample: unknown[] = []
+  while (sample.length < length && sampling.room.left > 0)
+    sample.push(sampleValue(first[sample.length] ?? schema['items'], below))
+  return sample
 }
 
 function sampleNumber(schema: JsonObject): number {

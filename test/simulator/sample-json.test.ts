@@ -79,6 +79,10 @@ t.test('smallestSample()', async (t) => {
     const endless: Json = { type: 'object', required: ['a', 'b', 'c'] }
     endless['properties'] = { a: { $ref: '#' }, b: { $ref: '#' }, c: { $ref: '#' } }
     t.ok(JSON.stringify(smallestSample(endless)).length < 1_000_000)
+    const names = Array.from({ length: 12_000 }, (_, at) => `p${at}`)
+    const properties = Object.fromEntries(names.map((name) => [name, { $ref: '#' }]))
+    const wide = smallestSample({ type: 'object', properties, required: names })
+    t.ok(JSON.stringify(wide).length < 1_000_000)
     t.ok(JSON.stringify(smallestSample({ allOf: [{ $ref: '#' }, { $ref: '#' }] })).length > 0)
     t.equal(smallestSample({ type: 'string', pattern: '^x{3}$' }), 'sample')
     t.equal(smallestSample({ type: 'string', pattern: '(' }), 'sample')
