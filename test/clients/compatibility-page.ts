@@ -34,6 +34,7 @@ tried; **failed** would be in the place of what went wrong.
 - **resume**: a session is ended and resumed, and the model knows what was said.
 - **wrong key**: the client gives up within seconds.
 - **thinking**: the model reasons in every round of a loop of tools, and what a client sends back of it goes up as it came.
+  OpenClaw over Messages changes what was said before it: there it is refused once, and the loop goes on without it.
 - **PDF**: a document reaches the model as it is, by a tool of the client or with the prompt.
 - **quota**: one that is used up in the middle of a loop of tools ends it. The upstream is asked once; beside it stands how
   many requests the client sends until it gives up; where it is more than one, it waits longer each time.`
