@@ -1,8 +1,11 @@
 import { bytesOfTurns, type KeptTurns } from '../turn/kept-turns.ts'
 import type { MemoryBudget, SpareMemory } from '../../admission/memory-budget.ts'
+import { OwnerSums } from '../../shared/owner-sums.ts'
 
 /** JSON text of a conversation's items up to and with an answer, in parts that later ones share. */
 export interface KeptConversation {
+  /** The key that makes room when it has the most. */
+  readonly owner: string
   readonly responseId: string
   readonly items: readonly Uint8Array[]
   /** Size of the items. */
@@ -24,14 +27,17 @@ export interface KeptConversationsOptions {
 
 /**
  * The last conversation of each connection, so that its client sends only what is new. It lives in memory that no request
- * needs: the one that was used longest ago is dropped when a request does, or when all of them are larger than `maxBytes`.
- * Its client is told to send the whole conversation. Before that, conversations lose what only saves time.
+ * needs. When a request does, or when all of them are larger than `maxBytes`, the key with the most loses the one that it
+ * used longest ago: no key's conversations push those of others out. The client is told to send the whole conversation.
+ * Before that, conversations lose what only saves time.
  */
 export class KeptConversations {
   readonly #options: KeptConversationsOptions
   /** By connection, least recently used first. Bounded by `maxBytes`. */
   readonly #kept = new Map<object, KeptConversation>()
   readonly #spare: SpareMemory
+  /** Bytes of each owner; all of them are the spare memory's. */
+  readonly #sums = new OwnerSums()
   /** Bytes of turns, among all. */
   #turnBytes = 0
   #dropped = 0
@@ -54,19 +60,18 @@ export class KeptConversations {
     return this.#dropped
   }
 
-  /** Replaces what the connection had. Keeps nothing if there is no room. */
+  /** Replaces what the connection had. Keeps nothing if there is no room, also among what its owner may have. */
   keep(connection: object, conversation: KeptConversation): void {
     this.forget(connection)
     const { budget, maxBytes } = this.#options
     const most = Math.min(maxBytes(), this.bytes + budget.spareBytes)
     const isWhole = bytesOf(conversation) <= most - this.#leastBytes
     const kept = isWhole ? conversation : { ...conversation, turns: null }
-    const bytes = bytesOf(kept)
-    if (bytes > most) return
-    this.#dropDownTo(most - bytes)
+    if (bytesOf(kept) > most) return
     this.#kept.set(connection, kept)
-    this.#spare.bytes += bytes
+    this.#count(kept.owner, bytesOf(kept))
     this.#turnBytes += turnBytesOf(kept)
+    this.#dropDownTo(most)
   }
 
   /** Keeps turns of the connection's conversation, if it is still there and no other has to go for them. */
@@ -88,7 +93,7 @@ export class KeptConversations {
     const kept = this.#kept.get(connection)
     if (kept === undefined) return
     this.#kept.delete(connection)
-    this.#spare.bytes -= bytesOf(kept)
+    this.#count(kept.owner, -bytesOf(kept))
     this.#turnBytes -= turnBytesOf(kept)
   }
 
@@ -97,19 +102,28 @@ export class KeptConversations {
     return this.bytes - this.#turnBytes
   }
 
+  #count(owner: string, bytes: number): void {
+    this.#sums.add(owner, bytes)
+    this.#spare.bytes = this.#sums.total
+  }
+
   #dropDownTo(bytes: number): void {
-    this.#dropTurns(bytes)
-    for (const connection of this.#kept.keys()) {
+    if (this.bytes <= bytes) return
+    const level = this.#sums.levelFor(bytes)
+    this.#dropTurns(bytes, level)
+    for (const [connection, { owner }] of this.#kept) {
       if (this.bytes <= bytes) return
+      if (this.#sums.of(owner) <= level) continue
       this.forget(connection)
       this.#dropped += 1
     }
   }
 
-  #dropTurns(bytes: number): void {
+  #dropTurns(bytes: number, level: number): void {
     for (const [connection, kept] of this.#kept) {
       if (this.bytes <= bytes || this.#turnBytes === 0) return
-      this.#spare.bytes -= turnBytesOf(kept)
+      if (this.#sums.of(kept.owner) <= level) continue
+      this.#count(kept.owner, -turnBytesOf(kept))
       this.#turnBytes -= turnBytesOf(kept)
       this.#kept.set(connection, { ...kept, turns: null })
     }

@@ -475,7 +475,9 @@ export class ResponsesSocket {
     const goesOn = earlier !== null
     const own = {} // stands for the new items among what is kept
     const items = [copyNewItems(event)]
-    kept.keep(own, { responseId: '', items, bytes: newItemBytes(event), chain: [], turns: null })
+    const owner = memory.key
+    const bytes = newItemBytes(event)
+    kept.keep(own, { owner, responseId: '', items, bytes, chain: [], turns: null })
     let hasAnswer = false
     const onAnswer = (made: SocketAnswer): void => {
       hasAnswer = true
@@ -570,7 +572,7 @@ export class ResponsesSocket {
     const isWhole = isStored && before !== null && before.length < MAX_BEFORE
     const chain = isWhole ? [...before, responseId] : null
     const turns = isSummed ? null : (earlier?.turns ?? null)
-    kept.keep(lane, { responseId, items: all, bytes, chain, turns })
+    kept.keep(lane, { owner: news.owner, responseId, items: all, bytes, chain, turns })
   }
 
   #onAnswered(): void {

@@ -54,6 +54,11 @@ export class BodyMemory implements BodyRoom, Disposable {
     this.largestBytes = largestThatFits(budget.totalBytes, inlineMaxBytes)
   }
 
+  /** Key whose memory it is. */
+  get key(): string {
+    return this.#options.key
+  }
+
   async reserve(bodyBytes: number): Promise<void> {
     await this.#reserve(bodyBytes, this.#bytesFor(bodyBytes))
   }

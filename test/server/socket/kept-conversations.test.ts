@@ -17,8 +17,8 @@ function setUp(maxKb: number) {
   return { kept: new KeptConversations({ budget, maxBytes: () => maxKb * KB }), spare }
 }
 
-function conversation(responseId: string, kb: number): KeptConversation {
-  return { responseId, items: [], bytes: kb * KB, chain: null, turns: null }
+function conversation(responseId: string, kb: number, owner = 'one'): KeptConversation {
+  return { owner, responseId, items: [], bytes: kb * KB, chain: null, turns: null }
 }
 
 /** Turns of so many bytes, and what is known of them. */
@@ -61,4 +61,29 @@ t.test('conversations lose what saves time before one of them has to go', async 
   t.equal(kept.find(three, '3')?.turns, null, 'turns of another conversation are not kept')
   for (const connection of [one, two, three]) kept.forget(connection)
   t.equal(kept.bytes, 0)
+})
+
+t.test('the key with the most makes room, for others and for itself', async (t) => {
+  const { kept, spare } = setUp(1_000)
+  const [other, ...own] = Array.from({ length: 6 }, () => ({}))
+  if (other === undefined) throw new Error('there are six')
+  kept.keep(other, conversation('small', 200, 'other'))
+  kept.keepTurns(other, 'small', turnsOf(20))
+  for (const one of own) kept.keep(one, conversation('large', 300))
+  t.ok(
+    kept.find(other, 'small')?.turns,
+    'it was used longest ago, and its key has less than its share'
+  )
+  t.equal(kept.size, 3)
+  t.equal(kept.dropped, 3)
+  kept.keep({}, conversation('whole', 900))
+  t.ok(kept.find(other, 'small'), 'what is more than a share beside others is not kept')
+  t.equal(kept.size, 1)
+  for (const one of own) kept.keep(one, conversation('large', 300))
+  spare.giveBack(kept.bytes - 600 * KB)
+  t.ok(kept.find(other, 'small')?.turns, 'a request needs memory')
+  t.equal(kept.size, 2)
+  spare.giveBack(kept.bytes)
+  t.equal(kept.size, 0)
+  t.equal(spare.bytes, 0)
 })
