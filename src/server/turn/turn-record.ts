@@ -168,6 +168,8 @@ const FAMILIES: readonly (readonly [sign: RegExp, family: string])[] = [
   [/^anthropic\/js/i, 'anthropic-js'],
   [/^openai\/python|^asyncopenai\//i, 'openai-python'],
   [/^openai\/js/i, 'openai-js'],
+  // An SDK names itself by its class, which programs in one file shorten.
+  [/^[\w$]{1,3}\/js\b/i, 'js-sdk'],
   [/^ai\/|\bai-sdk\b/i, 'ai-sdk'],
   [/^mozilla\//i, 'browser']
 ]

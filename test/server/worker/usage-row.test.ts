@@ -13,6 +13,8 @@ t.test('clientFamilyOf()', async (t) => {
     ['OpenAI/Python 2.3.0', 'openai-python'],
     ['AsyncOpenAI/Python 2.3.0', 'openai-python'],
     ['Anthropic/JS 0.70.1', 'anthropic-js'],
+    ['ls/JS 5.23.2', 'js-sdk'],
+    ['js/2.0', 'js'],
     ['Mozilla/5.0 (X11; Linux x86_64) Chrome/140', 'browser'],
     ['My-Tool/1 secret', 'my-tool'],
     ['curl/8.5.0', 'curl'],
