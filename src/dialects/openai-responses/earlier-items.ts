@@ -1,5 +1,6 @@
 import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, getOwn, type JsonObject, objectsIn } from '../../shared/json.ts'
+import { isCompaction } from './output-items.ts'
 import { inputIdOf, MAX_BEFORE } from './stored-response.ts'
 
 /**
@@ -37,7 +38,7 @@ export function earlierParts(
   })
 }
 
-/** Responses that a request goes on from, the oldest first; `null` if one of them is not stored. */
+/** Responses that a request goes on from, the oldest first; `null` if one of them is not stored. None before a compaction. */
 export function chainTo(
   previousId: string | null | undefined,
   stored: JsonObject
@@ -45,6 +46,7 @@ export function chainTo(
   if (!previousId) return []
   const kept = asJsonObject(getOwn(stored, previousId))
   if (kept?.['parts'] !== undefined) return idsIn(kept['chain'])
+  if (isCompaction(idsIn(kept?.['output']) ?? [])) return [previousId]
   const before = storedBefore(previousId, stored)
   return before === null || before.length >= MAX_BEFORE ? null : [...before, previousId]
 }

@@ -568,7 +568,7 @@ export class ResponsesSocket {
     const replaced = isSummed ? [] : [...(earlier?.items ?? []), ...news.items]
     const bytes = (isSummed ? 0 : (earlier?.bytes ?? 0) + news.bytes) + output.byteLength
     const all = [...replaced, output]
-    const before = earlier === null ? [] : earlier.chain
+    const before = earlier === null || isSummed ? [] : earlier.chain
     const isWhole = isStored && before !== null && before.length < MAX_BEFORE
     const chain = isWhole ? [...before, responseId] : null
     const turns = isSummed ? null : (earlier?.turns ?? null)

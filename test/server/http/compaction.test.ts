@@ -106,6 +106,9 @@ t.test('a stored conversation goes on from its compaction alone', async (t) => {
   t.match(next.output, [{ type: 'message' }])
   t.match(asked.at(-1), /\[Summary of the conversation so far\]\\nTHE-SUMMARY.*go on/)
   t.notMatch(asked.at(-1), /first question|will be replaced/)
+  await client.responses.delete(first.id)
+  await client.responses.create({ model, input: 'and on', previous_response_id: next.id })
+  t.match(asked.at(-1), /THE-SUMMARY.*go on.*and on/, 'nothing before it is needed any more')
 })
 
 t.test('a call that names no model is refused', async (t) => {
