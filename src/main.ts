@@ -68,10 +68,11 @@ async function runPrimary(): Promise<void> {
   const { log } = output
   const { requireFreePort } = await import('./shared/port-owner.ts')
   await requireFreePort(config.server)
-  const shutdown: Shutdown = { begunAt: null, isRestart: false }
+  const shutdown: Shutdown = { begunAt: null, isRestart: false, failure: null, end: null }
   const { primary, fleet, simulator } = await createGateway(config, output, shutdown)
   const simulatorUrl = simulator?.url ?? null
   const end = onShutdown({ primary, fleet, simulator, shutdown, log })
+  shutdown.end = end
   const operations = operationsOf({
     readSettings,
     sources: () => settingSources(process.argv.slice(2), '.env'),
@@ -284,7 +285,7 @@ function planFor(config: Config, limits: ContainerLimits, log: Logger): MemoryPl
   return { ...plan, connectionsPerWorker: chooseConnections(config, plan, readOpenFilesLimit()) }
 }
 
-/** Rejects if the simulator ends before serving; later its end stops the gateway. Its process ends with us. */
+/** Rejects if the simulator ends before serving; later its end drains the gateway. Its process ends with us. */
 async function startSimulator(log: Logger, shutdown: Shutdown): Promise<RunningSimulator> {
   const { childEnvironment } = await import('./config/load-process.ts')
   const { promise, resolve, reject } = Promise.withResolvers<RunningSimulator>()
@@ -299,7 +300,9 @@ async function startSimulator(log: Logger, shutdown: Shutdown): Promise<RunningS
     if (shutdown.begunAt !== null) return // a signal to the whole group ends it first
     const error = simulatorEnded(code ?? signal)
     log.error({ err: error }, 'the simulator is not running: exiting')
-    fail(error)
+    shutdown.failure = error
+    if (shutdown.end === null) fail(error)
+    shutdown.end('SIGTERM') // usage is still written
   }
   simulator.once('message', (message) => {
     simulator.off('exit', onFailed).once('exit', onGone)
@@ -317,7 +320,7 @@ async function startSimulator(log: Logger, shutdown: Shutdown): Promise<RunningS
 }
 
 function simulatorEnded(code: number | string | null): GatewayError {
-  const message = `The built-in simulator exited (${code}).`
+  const message = `The built-in simulator exited (${code}), so nothing answers. Start the gateway again.`
   return new GatewayError('GW_INTERNAL', undefined, { message })
 }
 
@@ -351,6 +354,10 @@ interface Shutdown {
   begunAt: number | null
   /** The gateway starts again when it has ended. */
   isRestart: boolean
+  /** Why the gateway ends by itself; `null` after a signal. */
+  failure: GatewayError | null
+  /** Begins it; `null` while the gateway is made. */
+  end: ((signal: NodeJS.Signals) => void) | null
 }
 
 /** Returns the handler of signals: the first lets streams end, the second ends everything. */
@@ -383,6 +390,7 @@ function onShutdown({
     const ended = async (): Promise<void> => {
       await drained
       log.info('drained')
+      if (shutdown.failure !== null) fail(shutdown.failure)
       if (shutdown.isRestart) {
         await simulator?.stop() // nobody would wait for its process later
         process.off('exit', leaveLookUps).on('exit', startAgain)

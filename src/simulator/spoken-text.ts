@@ -19,18 +19,27 @@ const FIRST_ADDITION =
 const LATER_ADDITION =
   /\n(?:#{1,3} [A-Z]|The following [a-z -]+ (?:are|is) |Available agent types |Plan mode (?:is|still) |While auto mode is |Today's date )[\s\S]*/
 
+const REMINDER_END = '</system-reminder>'
+
 /** Returns what a person wrote last: the last paragraph of a turn without what clients add. */
 export function lastWords(content: string, earlierTurns = 0): string {
-  const addition = earlierTurns === 0 ? FIRST_ADDITION : LATER_ADDITION
   // A block ends a paragraph.
-  const bare = content
-    .replace(addition, '')
+  const bare = withoutAdditions(content, earlierTurns)
     .replace(TAGGED_BLOCK, '\n\n')
     .replace(MARKED_BLOCK, '\n\n')
     .trim()
   const paragraphs = (bare === '' ? content : bare).split(/\n{2,}/)
   const last = paragraphs.findLast((paragraph) => paragraph.trim() !== '') ?? ''
   return withoutControlWords(last)
+}
+
+/** In a first turn the system text comes before the last reminder, or before the first addition. */
+function withoutAdditions(content: string, earlierTurns: number): string {
+  const end = content.lastIndexOf(REMINDER_END)
+  const behind = end === -1 ? '' : content.slice(end + REMINDER_END.length)
+  const own = behind.replace(LATER_ADDITION, '')
+  if (own.trim() !== '') return own
+  return content.replace(earlierTurns === 0 ? FIRST_ADDITION : LATER_ADDITION, '')
 }
 
 export function spokenAnswer(current: UserTurn, earlierTurns: number): string {

@@ -23,6 +23,11 @@ t.test('lastWords()', async (t) => {
     const reminder = '<system-reminder>\nAttribution\n</system-reminder>\n'
     t.equal(lastWords(`System.\n\n# Memory\n\nNone.\n\n${reminder}Hi.\n${environment}`), 'Hi.')
     t.equal(lastWords(`System.\n\n${environment}\n\n${reminder}Hi.`), 'Hi.', 'in older ones')
+    const lists =
+      'Available agent types for the Agent tool:\n- claude: For all.\n\nWhen you launch several, do it at once.\n\n' +
+      'The following skills are available for use with the Skill tool:\n\n- deep-research: Search.'
+    const older = `System.\n\n# Harness\n - Be brief.\n\n${environment}\n\n${reminder}\nHi.\n${lists}`
+    t.equal(lastWords(older), 'Hi.', 'in 2.1.197, with lists behind it')
     for (const addition of [
       '## Exited Plan Mode\n\nYou have exited plan mode.',
       'Plan mode is active. The user indicated …\n\nNOTE: Ask.',
