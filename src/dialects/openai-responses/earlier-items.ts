@@ -28,7 +28,7 @@ export function earlierParts(
 ): readonly (readonly JsonObject[])[] {
   const ofConnection = asJsonObject(getOwn(stored, previousId))?.['parts']
   if (Array.isArray(ofConnection)) return ofConnection.map(objectsIn)
-  const before = storedBefore(previousId, stored)
+  const before = isSummed(previousId, stored) ? [] : storedBefore(previousId, stored)
   if (before === null) throw notFound(previousId)
   return [...before, previousId].flatMap((id) => {
     const input = asJsonObject(getOwn(stored, inputIdOf(id)))
@@ -46,9 +46,14 @@ export function chainTo(
   if (!previousId) return []
   const kept = asJsonObject(getOwn(stored, previousId))
   if (kept?.['parts'] !== undefined) return idsIn(kept['chain'])
-  if (isCompaction(idsIn(kept?.['output']) ?? [])) return [previousId]
+  if (isSummed(previousId, stored)) return [previousId]
   const before = storedBefore(previousId, stored)
   return before === null || before.length >= MAX_BEFORE ? null : [...before, previousId]
+}
+
+/** True for a stored compaction: nothing before it is needed. */
+function isSummed(responseId: string, stored: JsonObject): boolean {
+  return isCompaction(idsIn(asJsonObject(getOwn(stored, responseId))?.['output']) ?? [])
 }
 
 function storedBefore(previousId: string, stored: JsonObject): readonly string[] | null {

@@ -101,14 +101,14 @@ t.test('a stored conversation goes on from its compaction alone', async (t) => {
     previous_response_id: first.id
   })
   t.match(compacted.output, [{ type: 'compaction' }])
+  await client.responses.delete(first.id)
   const previous_response_id = compacted.id
   const next = await client.responses.create({ model, input: 'go on', previous_response_id })
   t.match(next.output, [{ type: 'message' }])
   t.match(asked.at(-1), /\[Summary of the conversation so far\]\\nTHE-SUMMARY.*go on/)
   t.notMatch(asked.at(-1), /first question|will be replaced/)
-  await client.responses.delete(first.id)
   await client.responses.create({ model, input: 'and on', previous_response_id: next.id })
-  t.match(asked.at(-1), /THE-SUMMARY.*go on.*and on/, 'nothing before it is needed any more')
+  t.match(asked.at(-1), /THE-SUMMARY.*go on.*and on/)
 })
 
 t.test('a call that names no model is refused', async (t) => {
