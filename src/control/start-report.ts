@@ -8,7 +8,7 @@ import { version } from '../shared/version.ts'
 
 const MAX_MEMBERS = 20
 const MEBIBYTE = 1024 * 1024
-const MASK = '***'
+const MASK = '[redacted]'
 
 export interface StartFacts {
   readonly config: Config
