@@ -104,6 +104,11 @@ export class WorldKeys {
     this.#asks.delete(id)
   }
 
+  /** Whether its key has a limit in credits, so that the gateway has to know what it costs. */
+  hasCredits({ key }: Ask): boolean {
+    return key !== null && this.#plans[key]?.credits !== null
+  }
+
   /** Whether the limits of its key may be why a question was refused. */
   mayRefuse({ key }: Ask, status: number | null): boolean {
     const plan = key === null ? undefined : this.#plans[key]

@@ -22,6 +22,8 @@ const RESIZE_MS = 2_000
 const MINUTE_MS = 60_000
 /** After a client has left, its call is over within so long, which is a long way there and back. */
 const LET_GO_MS = 3_000
+/** So much longer, where the gateway may read on to learn what an answer of its kind costs (`meter-readings.ts`). */
+const READ_ON_MS = 300_000
 /** Wished faults that another attempt may mend, and the attempts that are made. */
 const ATTEMPTS_OF: Readonly<Record<string, number>> = {
   'sim:flaky=1': 2,
@@ -167,16 +169,18 @@ export class Rules {
   }
 
   /** The call of a client that has left ends at once, unless something stands still. */
-  #lookWhetherItIsLetGo({ id }: Ask): void {
+  #lookWhetherItIsLetGo(ask: Ask): void {
+    const { id } = ask
     const { world, network, upstream } = this.#options
+    const waitMs = LET_GO_MS + (this.keys.hasCredits(ask) ? READ_ON_MS : 0)
     const look = (): void => {
-      if (this.touches.pausedUntil > world.now - LET_GO_MS) return
+      if (this.touches.pausedUntil > world.now - waitMs) return
       for (const { port, client, server, isVanished } of network.links)
         if (port === UPSTREAM_PORT && client.carries === id && server !== null && !isVanished)
           if (upstream.busy.has(server) && !client.isGone)
             this.#refuse(`ask-${id} has left, and the upstream still answers it`)
     }
-    world.after(LET_GO_MS, look, { actor: world.nature })
+    world.after(waitMs, look, { actor: world.nature })
   }
 
   /** Waits for a connection may be limited. */
