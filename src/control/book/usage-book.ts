@@ -9,6 +9,7 @@ import { MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
 import type { PriceLessons } from '../../keys/prices.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { markOf } from '../../shared/process-mark.ts'
+import { singleFlight } from '../../shared/single-flight.ts'
 import {
   type AuditEntry,
   type BookRow,
@@ -140,7 +141,7 @@ export class UsageBook {
   /** Ended threads that have not gone. Bounded by MAX_ENDING. */
   readonly #ending = new Set<BookThread>()
   #nextId = 0
-  #opening: Promise<void> | null = null
+  readonly #openOnce = singleFlight(() => this.#openAnew())
   /** Bounded by MAX_WAITING_ROWS. */
   #rows: BookRow[] = []
   /** Bounded by the clients and models of a day, and the keys. */
@@ -160,7 +161,15 @@ export class UsageBook {
   /** Bounded by MAX_WAITING_AUDIT. */
   #audit: AuditEntry[] = []
   #timer: { readonly handle: NodeJS.Timeout; readonly dueAt: number } | null = null
-  #committing: Promise<void> | null = null
+  /** Never rejects. */
+  readonly #commit = singleFlight(
+    () => this.#doCommit(),
+    () => {
+      const { writeMs, retryMs } = this.#timing
+      if (!this.#isDue) return
+      this.#wake(this.#problem !== null ? retryMs : this.#asks.size > 0 ? 0 : writeMs)
+    }
+  )
   #seq = 0
   /** Batch that the thread is about to get. */
   #taken: Pick<BookBatch, 'rows' | 'sums'> | null = null
@@ -316,7 +325,7 @@ export class UsageBook {
 
   /** Resolves when everything has been written, or cannot be. */
   async flush(): Promise<void> {
-    await this.#committing
+    await this.#commit.running
     if (this.#isDue && this.#problem === null) await this.#commit()
   }
 
@@ -331,7 +340,7 @@ export class UsageBook {
   }
 
   async #finish(): Promise<void> {
-    await this.#committing
+    await this.#commit.running
     if (this.#isDue) await this.#commit()
     if (this.#isDue && this.#problem !== null) await this.#commit() // its thread may just have ended
     while (this.#isDue && this.#problem === null) await this.#commit() // the first may have been one that was unsure
@@ -365,7 +374,7 @@ export class UsageBook {
   }
 
   #wake(delayMs: number): void {
-    if (this.#isClosed || this.#committing !== null) return
+    if (this.#isClosed || this.#commit.running !== null) return
     const dueAt = performance.now() + delayMs
     if (this.#timer !== null) {
       if (this.#timer.dueAt <= dueAt) return
@@ -376,17 +385,6 @@ export class UsageBook {
       void this.#commit() // never rejects
     }, delayMs)
     this.#timer = { handle, dueAt }
-  }
-
-  /** Never rejects. */
-  #commit(): Promise<void> {
-    this.#committing ??= this.#doCommit().finally(() => {
-      this.#committing = null
-      const { writeMs, retryMs } = this.#timing
-      if (!this.#isDue) return
-      this.#wake(this.#problem !== null ? retryMs : this.#asks.size > 0 ? 0 : writeMs)
-    })
-    return this.#committing
   }
 
   async #doCommit(): Promise<void> {
@@ -483,11 +481,8 @@ export class UsageBook {
   }
 
   #open(): Promise<void> {
-    if (this.#isOpen && this.#opening === null) return Promise.resolve()
-    this.#opening ??= this.#openAnew().finally(() => {
-      this.#opening = null
-    })
-    return this.#opening
+    if (this.#isOpen && this.#openOnce.running === null) return Promise.resolve()
+    return this.#openOnce()
   }
 
   async #openAnew(): Promise<void> {
@@ -524,7 +519,7 @@ export class UsageBook {
     }
     this.#tellLosses(losses)
     this.#options.onOpened(prices)
-    if (this.#committing === null) this.#mend() // otherwise the commit says whether it can be written
+    if (this.#commit.running === null) this.#mend() // otherwise the commit says whether it can be written
   }
 
   /** @throws {Error} while ended threads have not gone: the disk stands still for them, too */

@@ -2,6 +2,7 @@ import { keysPath, readKeys } from '../../keys/key-store.ts'
 import { type KnownKeys, NO_KNOWN_KEYS } from '../../keys/key.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { fileVersion } from '../../shared/private-files.ts'
+import { singleFlight } from '../../shared/single-flight.ts'
 
 export interface KeyFileWatchOptions {
   readonly stateDir: string
@@ -24,7 +25,7 @@ export class KeyFileWatch {
   /** Bounded by the keys that it may hold. */
   #warnings: readonly string[] = []
   #timer: NodeJS.Timeout | null = null
-  #looking: Promise<void> | null = null
+  readonly #lookOnce = singleFlight(() => this.#lookNow())
 
   constructor(options: KeyFileWatchOptions) {
     this.#options = options
@@ -51,16 +52,9 @@ export class KeyFileWatch {
 
   /** Returns true once what the file says now is in force, false if it cannot be read. */
   async look(): Promise<boolean> {
-    while (this.#looking !== null) await this.#looking
+    while (this.#lookOnce.running !== null) await this.#lookOnce.running
     await this.#lookOnce()
     return this.#failedVersion === undefined
-  }
-
-  #lookOnce(): Promise<void> {
-    this.#looking ??= this.#lookNow().finally(() => {
-      this.#looking = null
-    })
-    return this.#looking
   }
 
   /** An unusable file changes nothing and is read again: it may be half written, and may revoke a key. */
