@@ -33,7 +33,7 @@ const DRIFT = [0.002, 0.004, 0.008, 0.01, 0.02, 0.05, 0.03, 0.03, 0.02]
 const NOISE_TOKENS = 25
 const NOISE_SHARE = 0.025
 
-/** Spreads beyond which a measurement moves the belief no further. */
+/** Spreads beyond which a measurement moves the belief less the farther it is: one key's odd texts are not those of others. */
 const MOST_SURPRISE = 3
 /** More surprises than counts that were right, after which the upstream counts in another way: the belief is open again. */
 const SURPRISES_OF_CHANGE = 3
@@ -162,8 +162,8 @@ export function learnFrom(gauge: GaugeState, lesson: TokenLesson): GaugeState | 
   const along = timesVector(gauge.spread, features)
   const variance = Math.max(0, dot(features, along)) + noiseOf(measured, within)
   const limit = MOST_SURPRISE * Math.sqrt(variance)
-  const heeded = Math.min(limit, Math.max(-limit, difference))
   const isSurprise = Math.abs(difference) > limit
+  const heeded = isSurprise ? limit ** 2 / difference : difference
   const surprises = Math.max(0, gauge.surprises + (isSurprise ? 1 : -1))
   const isChange = surprises >= SURPRISES_OF_CHANGE
   const error = Math.round((Math.abs(difference) / measured) * 1e4) / 1e4

@@ -93,6 +93,16 @@ t.test('one figure that is far off moves hardly anything', async (t) => {
     t.equal(learnFrom(known, { ...NO_LESSON, groups: groupsOf(20_000), measured }), null)
 })
 
+t.test('texts that count unlike all others hardly move the counts of those', async (t) => {
+  for (const factor of [0.45, 2.3]) {
+    const odd = { groups: [50_000, 0, 0, 0, 0, 0, 0, 0], measured: 50_000 * factor, within: 10 }
+    const usual = lessonsOf(1, 2_000, 300)
+    const all = usual.flatMap((lesson, at) => (at % 9 === 8 ? [lesson, odd] : [lesson]))
+    const { input } = countBy(learnAll(all), groupsOf(10_000))
+    t.ok(Math.abs(input - 10_000) < 200, `${input} for one in ten of ${factor} times the tokens`)
+  }
+})
+
 t.test('an upstream that counts in another way from now on is followed', async (t) => {
   const changed = learnAll(lessonsOf(1.3, 2_000, 12), learnAll(lessonsOf(1, 2_000, 60)))
   const { input } = countBy(changed, groupsOf(50_000))
