@@ -94,10 +94,13 @@ export class Agents {
     const count = chance.pick([3, 10, 30, 120])
     const text = Array.from({ length: count }, () => chance.pick(WORDS)).join(' ')
     const isFault = chance.isTrue(this.#character.wishedFaults)
+    const dialect = chance.pick(DIALECTS)
+    const isStreamed = chance.isTrue(0.8)
     return {
       id,
-      dialect: chance.pick(DIALECTS),
-      isStreamed: chance.isTrue(0.8),
+      dialect,
+      isStreamed,
+      isOnSocket: dialect === 'responses' && isStreamed && chance.isTrue(0.5),
       text: `${id}: ${text}.`,
       words: isFault ? chance.pick(WISHED_FAULTS) : chance.pick(PACES),
       key: keys.length === 0 ? null : Math.floor(chance.random() * keys.length),

@@ -2,6 +2,7 @@ import { request as sendRequest, type IncomingMessage } from 'node:http'
 import { CLIENT_KEY, GATEWAY_PORT } from './gateway.ts'
 import { textOfKey } from './keys.ts'
 import { WorldSocket } from './network.ts'
+import { askOnSocket, type Seen } from './socket-client.ts'
 import type { World } from './world.ts'
 
 export type DialectName = 'chat' | 'messages' | 'responses'
@@ -11,6 +12,8 @@ export interface Ask {
   readonly id: number
   readonly dialect: DialectName
   readonly isStreamed: boolean
+  /** Asked on a WebSocket, which Responses alone have; as an event stream otherwise. */
+  readonly isOnSocket: boolean
   /** All text of the whole answer. */
   readonly text: string
   /** Control words for the simulator. */
@@ -41,14 +44,38 @@ const PATHS: Readonly<Record<DialectName, string>> = {
   responses: '/v1/responses'
 }
 
-/** Asks, reads, and tells how it ended. Resolves once; never rejects. */
+/** Asks, reads, and tells how it ended. Never rejects. */
 export async function askGateway(world: World, ask: Ask): Promise<Outcome> {
-  const { promise, resolve } = Promise.withResolvers<Outcome>()
-  const seen = { status: null as number | null, body: '', hasLeft: false }
-  const end = (isComplete: boolean): void => {
-    if (seen.hasLeft) resolve({ status: seen.status, text: '', end: 'left', body: seen.body })
-    else resolve(judge(ask, seen, isComplete))
+  const seen: Seen = { status: null, body: '' }
+  const leaves = new AbortController()
+  if (ask.leavesAfterMs !== null) setTimeout(() => leaves.abort(), ask.leavesAfterMs).unref()
+  const isComplete = await (ask.isOnSocket ? askBySocket : askByHttp)(ask, seen, leaves.signal)
+  const outcome: Outcome = leaves.signal.aborted
+    ? { status: seen.status, text: '', end: 'left', body: seen.body }
+    : judge(ask, seen, isComplete)
+  world.note(
+    `ask-${ask.id} ends ${outcome.end} with ${outcome.status}, ${outcome.text.length} characters`
+  )
+  return outcome
+}
+
+/** As clients do: on another WebSocket if the gateway leaves, and over HTTP if there may be none. True if the answer is complete. */
+async function askBySocket(ask: Ask, seen: Seen, leaves: AbortSignal): Promise<boolean> {
+  const { id, restsMs } = ask
+  const { stream: _, ...request } = bodyOf(ask) as Readonly<Record<string, unknown>>
+  for (;;) {
+    const end = await askOnSocket({ id, key: keyOf(ask), request, restsMs, leaves }, seen)
+    if (leaves.aborted) return false
+    if (end === 'again') continue
+    if (end !== 'over HTTP') return end === 'complete'
+    seen.body = ''
+    return askByHttp(ask, seen, leaves)
   }
+}
+
+/** True if the answer is complete. */
+function askByHttp(ask: Ask, seen: Seen, leaves: AbortSignal): Promise<boolean> {
+  const { promise, resolve: end } = Promise.withResolvers<boolean>()
   const request = sendRequest({
     host: '127.0.0.1',
     port: GATEWAY_PORT,
@@ -56,7 +83,7 @@ export async function askGateway(world: World, ask: Ask): Promise<Outcome> {
     path: PATHS[ask.dialect],
     agent: false,
     headers: {
-      authorization: `Bearer ${ask.key === null ? CLIENT_KEY : textOfKey(ask.key)}`,
+      authorization: `Bearer ${keyOf(ask)}`,
       'content-type': 'application/json'
     }
   })
@@ -74,17 +101,12 @@ export async function askGateway(world: World, ask: Ask): Promise<Outcome> {
     )
   })
   request.end(JSON.stringify(bodyOf(ask)))
-  if (ask.leavesAfterMs !== null) {
-    setTimeout(() => {
-      seen.hasLeft = true
-      request.destroy()
-    }, ask.leavesAfterMs).unref()
-  }
-  const outcome = await promise
-  world.note(
-    `ask-${ask.id} ends ${outcome.end} with ${outcome.status}, ${outcome.text.length} characters`
-  )
-  return outcome
+  leaves.addEventListener('abort', () => request.destroy(), { once: true })
+  return promise
+}
+
+function keyOf({ key }: Ask): string {
+  return key === null ? CLIENT_KEY : textOfKey(key)
 }
 
 async function read(

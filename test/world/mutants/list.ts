@@ -14,6 +14,7 @@ export interface Mutant {
     | 'turn'
     | 'workers'
     | 'sign-in'
+    | 'socket'
   readonly path: string
   readonly from: string
   readonly to: string
@@ -494,5 +495,20 @@ export const MUTANTS: readonly Mutant[] = [
     path: VAULT,
     from: 'await this.#saveOverlay(this.#renewed)',
     to: 'void this.#saveOverlay'
+  },
+  {
+    name: 'a worker that leaves ends the answer on a WebSocket',
+    room: 'socket',
+    path: 'src/server/socket/next-step.ts',
+    from: 'return { state: { ...state, farewell: farewell ?? event.farewell }, action: NONE }',
+    to: "return { state: CLOSED, action: { type: 'close', farewell: event.farewell, dropped: waiting } }",
+    needs: ['restart']
+  },
+  {
+    name: 'a refusal is not told on a WebSocket',
+    room: 'socket',
+    path: 'src/server/socket/frame-response.ts',
+    from: 'if (events.length === 0) return done()',
+    to: 'if (events.length >= 0) return done()'
   }
 ]
