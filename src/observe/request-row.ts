@@ -13,7 +13,7 @@ export function requestRow(fields: Fields, columns: number): Row {
   const isWide = columns >= WIDE_COLUMNS
   const model = modelOf(fields)
   const who = whoOf(fields)
-  const aligned = [...cellsOf(fields, model, isWide).flatMap(padded), ...who]
+  const aligned = [...inColumns(cellsOf(fields, model, isWide)), ...who]
   if (widthOf(aligned) <= columns) return aligned
   const tight = (name: string, hasAll = false): Row => [
     ...cellsOf(fields, name, hasAll).flatMap(unpadded),
@@ -44,9 +44,15 @@ interface Cell extends Span {
   readonly width: number
 }
 
-function padded({ text, width, style }: Cell): Row {
-  const space = ' '.repeat(Math.max(0, Math.abs(width) - columnsOf(text)))
-  return [{ text: width < 0 ? space + text : text + space, style }, { text: ' ' }]
+/** A text that is too long for its column takes the room that later cells leave, as a route does where there is no model. */
+function inColumns(cells: readonly Cell[]): Row {
+  let excess = 0
+  return cells.flatMap(({ text, width, style }) => {
+    const room = Math.abs(width) - columnsOf(text)
+    const space = ' '.repeat(Math.max(0, room - excess))
+    excess = Math.max(0, excess - room)
+    return [{ text: width < 0 ? space + text : text + space, style }, { text: ' ' }]
+  })
 }
 
 function unpadded({ text, style }: Cell): Row {

@@ -85,6 +85,21 @@ t.test('PrettyLog', (t) => {
     }
   })
 
+  t.test(
+    'a name that is too long for its column takes the room of facts that are missing',
+    async (t) => {
+      const { log, rows } = rig(t)
+      const { phase_ms, key, client } = REQUEST
+      const refused = { method: 'POST', status: 400, phase_ms, key, client }
+      for (const path of ['/v1/messages', '/v1/chat/completions', '/v1/messages/count_tokens'])
+        log.info({ ...refused, path }, 'request refused')
+      log.info(REQUEST, 'request completed')
+      const columns = rows().map((row) => row.indexOf('anna'))
+      t.ok((columns[0] ?? 0) > 0)
+      t.strictSame(new Set(columns).size, 1, rows().join('\n'))
+    }
+  )
+
   t.test('says which model answered for another', async (t) => {
     const { log, rows } = rig(t)
     log.info(

@@ -75,7 +75,13 @@ export function describeBadRequest(unknown: Pick<RefusalLog, 'note'>, cause: Err
   const error = new GatewayError(isLate ? 'GW_BODY_TIMEOUT' : 'GW_BODY_INVALID', code, { message })
   const { status, headers, body } = toErrorReply(USUAL_DIALECT, error, requestId)
   const shownStatus = isLarge ? 431 : status
-  unknown.note({ request_id: requestId, status: shownStatus, code: error.code, detail: code })
+  unknown.note({
+    request_id: requestId,
+    status: shownStatus,
+    code: error.code,
+    reason: message,
+    detail: code
+  })
   const lines = Object.entries({
     ...headers,
     connection: 'close',
