@@ -3,6 +3,7 @@ import { isAbsolute, join } from 'node:path'
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
 import { Check } from 'typebox/schema'
 import { GatewayError } from '../shared/errors.ts'
+import { guess } from '../shared/guess.ts'
 import { version } from '../shared/version.ts'
 import { crossCheck, type Contradiction } from './cross-checks.ts'
 import { findMisspelt, type MisspeltName } from './misspelt.ts'
@@ -111,13 +112,24 @@ function readOptions(argv: readonly string[]) {
   for (const token of tokens) {
     if (token.kind === 'option-terminator') continue
     if (token.kind === 'positional') problems.push(`"${token.value}" is not an option.`)
-    else if (!Object.hasOwn(known, token.name)) problems.push(`${token.rawName} is not an option.`)
+    else if (!Object.hasOwn(known, token.name))
+      problems.push(notAnOption(token, Object.keys(known)))
     else if (known[token.name]?.type === 'boolean') flags.add(token.name)
     else if (token.value === undefined || token.value === '') {
       problems.push(`${token.rawName} needs a value.`)
     } else values.set(token.name, token.value)
   }
   return { flags, values, problems }
+}
+
+function notAnOption({ name, rawName }: OptionToken, known: readonly string[]): string {
+  const meant = guess(name, known)
+  return `${rawName} is not an option.${meant === null ? '' : ` Was --${meant} meant?`}`
+}
+
+interface OptionToken {
+  readonly name: string
+  readonly rawName: string
 }
 
 function readValues(env: Environment, options: ReadonlyMap<string, string>) {

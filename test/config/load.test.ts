@@ -288,6 +288,7 @@ t.test('the command line', (t) => {
     t.same(problemsOf({}, ['--port']), ['- --port needs a value.'])
     t.same(problemsOf({}, ['--port=']), ['- --port needs a value.'])
     t.same(problemsOf({}, ['--constructor']), ['- --constructor is not an option.'])
+    t.same(problemsOf({}, ['--prot=80']), ['- --prot is not an option. Was --port meant?'])
   })
 
   t.test('prints version and help even if the configuration is wrong', async (t) => {

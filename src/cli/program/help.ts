@@ -4,7 +4,7 @@ import type { Setting } from '../../config/setting.ts'
 import { version } from '../../shared/version.ts'
 import { wrapText } from '../../shared/wrap-text.ts'
 import type { Command, CommandExit } from '../command.ts'
-import { guess, MAX_GUESSED_CHARS } from '../guess.ts'
+import { guess, MAX_GUESSED_CHARS } from '../../shared/guess.ts'
 import { commandNames, loadCommand } from './commands.ts'
 
 /** Settings that a first hour needs; the others are in `--help settings`. */

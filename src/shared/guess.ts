@@ -1,4 +1,4 @@
-import { editDistance } from '../shared/edit-distance.ts'
+import { editDistance } from './edit-distance.ts'
 
 export const MAX_GUESSED_CHARS = 32
 
