@@ -228,14 +228,26 @@ function changeKeys(
   current.knownKeys = knownKeys
   current.authenticator = authenticatorOf(current)
   plane.account.refuseOthers()
+  checkKeys({ current, plane, sockets })
+}
+
+function checkKeys({
+  current,
+  plane,
+  sockets
+}: Pick<Parts, 'current' | 'plane' | 'sockets'>): void {
   sockets.checkKeys()
+  plane.turns.checkKeys((headers) => {
+    const isPage = headers['x-csrf-token'] !== undefined // its session is no key
+    return isPage ? null : current.authenticator.problemOf(headers)
+  })
 }
 
 /** Applies reloaded settings; streams go on unchanged. */
 function changeConfig({ plane, log, current, sockets }: Parts, config: Config): void {
   current.config = config
   current.authenticator = authenticatorOf(current)
-  sockets.checkKeys()
+  checkKeys({ current, plane, sockets })
   log.level = config.observe.level
   plane.pool.setKeepaliveExpiry(config.pool.keepaliveExpiryMs)
   plane.lease.setLimits(config.pool)

@@ -3,6 +3,7 @@ import { BUILT_IN_CATALOGUE, type Catalogue } from '../../src/kiro/models/models
 import { startChat } from '../helper/chat-client.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { FakePrimary } from '../helper/fake-primary.ts'
+import { FrameClient } from '../helper/frame-client.ts'
 import { hashOfKey, namedKey } from '../helper/named-key.ts'
 import { endFrame, textFrame } from '../helper/upstream-frames.ts'
 
@@ -12,7 +13,7 @@ const anna = namedKey({
 })
 
 /** A worker that knows anna's key, and counts what it asks of the upstream. */
-async function rig(t: Test, catalogue: Catalogue = LIVE) {
+async function rig(t: Test, catalogue: Catalogue = LIVE, permits = 10) {
   let asked = 0
   const upstream = await CountingUpstream.start(t, (_request, response) => {
     asked++
@@ -21,6 +22,7 @@ async function rig(t: Test, catalogue: Catalogue = LIVE) {
   })
   const primary = await FakePrimary.start(t, upstream.url, {
     env: { MODEL_ALIASES: 'mine=claude-opus-4.6,claude-haiku-big=claude-opus-4.6' },
+    permits,
     start: { knownKeys: { isKeyRequired: true, keys: [anna] }, catalogue }
   })
   const post = async (path: string, body: object, key = 'annas') => {
@@ -163,4 +165,24 @@ t.test('a key that is changed or revoked', async (t) => {
   t.match(await ask(), { status: 401, text: /was revoked on 2026-09-09/ })
   primary.tell({ type: 'keys.changed', knownKeys: { isKeyRequired: true, keys: [] } })
   t.match(await ask(), { status: 401, text: /invalid_api_key/ })
+})
+
+t.test('requests that wait end with their key, and nothing is asked for them', async (t) => {
+  const { primary, asked } = await rig(t, LIVE, 0)
+  const keys = [{ ...anna, models: null }]
+  primary.tell({ type: 'keys.changed', knownKeys: { isKeyRequired: true, keys } })
+  const ask = (key: string) =>
+    startChat(primary.url, 'hi', { headers: { 'x-api-key': key } }).answer
+  const [annas, others] = [ask('annas'), ask('good-key')]
+  const socket = await FrameClient.open(t, primary.url, { key: 'annas' })
+  socket.create({ input: 'hi', model: 'claude-haiku-4.5' })
+  while ((await primary.heard('lease.report')).waiting < 3);
+  const revoked = { ...anna, revokedAt: Date.parse('2026-09-09') }
+  primary.tell({ type: 'keys.changed', knownKeys: { isKeyRequired: true, keys: [revoked] } })
+  t.match(await annas, { status: 401, text: /was revoked on 2026-09-09/ })
+  t.match(await socket.answer(), [{ type: 'error', status: 401 }])
+  t.match(await socket.closed, { code: 1008 })
+  primary.grant({ granted: 1 })
+  t.match(await others, { status: 200 })
+  t.equal(asked(), 1)
 })

@@ -10,7 +10,7 @@ import {
   NO_KNOWN_KEYS,
   whyRefused
 } from '../../keys/key.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import { asGatewayError, GatewayError } from '../../shared/errors.ts'
 import { kiroKeyName } from '../primary/key-trials.ts'
 
 const NAME_BYTES = 16
@@ -137,6 +137,17 @@ export class Authenticator {
     }
     throw refusal ?? new GatewayError('GW_KEY_INVALID', undefined, advice ?? {})
   }
+
+  /** Returns why a client that was let in before would be refused now; `null` if it would not. */
+  problemOf(headers: IncomingHttpHeaders): GatewayError | null {
+    try {
+      if (this.kiroKeyOf(headers) === null) this.check(headers)
+      return null
+    } catch (cause) {
+      return asGatewayError(cause)
+    }
+  }
+
   /** @throws {GatewayError} as `check()`; GW_OPERATOR_ONLY for a named key */
   checkOperator(headers: IncomingHttpHeaders, advice: Advice | null = null): ClientKey {
     const client = this.check(headers, advice)

@@ -128,7 +128,7 @@ function clientOf(parts: SocketRouteParts, request: IncomingMessage): Omit<Socke
     kiroKey === null ? key.name : keys.placeOf(kiroKey)
   return {
     makeId: () => requestIdOf(undefined),
-    isGood: () => isGood(caller),
+    isGood: () => current.authenticator.problemOf(headers) === null,
     isKnown: () => brought === null || keys.isAccepted(brought),
     waitInLine: async (signal) => {
       const { named } = caller().key
@@ -157,16 +157,6 @@ function clientOf(parts: SocketRouteParts, request: IncomingMessage): Omit<Socke
       void turn.run() // never rejects
       return turn
     }
-  }
-}
-
-function isGood(caller: () => Caller): boolean {
-  try {
-    caller()
-    return true
-  } catch (cause) {
-    if (cause instanceof GatewayError) return false
-    throw cause
   }
 }
 

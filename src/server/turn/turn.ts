@@ -29,7 +29,7 @@ import { answerInRounds } from '../ask/rounds.ts'
 import { type BodyMemory, bodyMemoryOf } from './body-memory.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { KeyStream, TurnLimits } from '../primary/key-limits.ts'
-import { type OpenTurn, Progress } from '../worker/open-turns.ts'
+import { type KeyProblemOf, type OpenTurn, Progress } from '../worker/open-turns.ts'
 import { toUsageRow } from '../worker/usage-rows.ts'
 import { readBody, unreadBytesOf } from '../body/request-body.ts'
 import { answerEarly, KNOWN } from './answer-early.ts'
@@ -211,6 +211,13 @@ export class Turn implements OpenTurn {
 
   abort(error: GatewayError): void {
     this.#gone.abort(error)
+  }
+
+  checkKey(problemOf: KeyProblemOf): void {
+    const { request, response } = this.#options
+    if (!this.isWaiting || response.headersSent) return
+    const problem = problemOf(request.headers)
+    if (problem !== null) this.abort(problem)
   }
 
   async #answer(): Promise<GatewayError | null> {

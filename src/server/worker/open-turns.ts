@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import type { EndReason, Usage } from '../../dialects/answer/stream-part.ts'
 import { addUsage } from '../../dialects/answer/usage.ts'
 import { MAX_SHOWN_TURNS, type RunningTurn } from '../../ipc/dashboard.ts'
@@ -18,7 +19,12 @@ export interface OpenTurn {
   readonly isOver?: boolean
   /** Facts for the panel. */
   shown?(): RunningTurn
+  /** Ends a turn that still waits and that `problemOf` would not let in. */
+  checkKey?(problemOf: KeyProblemOf): void
 }
+
+/** Returns why the client of a request would be refused now. */
+export type KeyProblemOf = (headers: IncomingHttpHeaders) => GatewayError | null
 
 export interface KeyTurns {
   readonly streams: number
@@ -68,6 +74,11 @@ export class OpenTurns {
 
   abort(error: GatewayError): void {
     for (const turn of this.#turns) turn.abort(error)
+  }
+
+  /** Call when keys have changed. Answers under way are finished. */
+  checkKeys(problemOf: KeyProblemOf): void {
+    for (const turn of this.#turns) turn.checkKey?.(problemOf)
   }
 
   /**
