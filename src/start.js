@@ -51,14 +51,26 @@ if (isOlder(process.versions.node, needed)) {
 }
 
 /** Loads the sources of a clone, or `npm run build`'s output in a package, where Node reads no types. */
-function load(name) {
-  return import(urlOf(name))
+async function load(name) {
+  try {
+    return await import(urlOf(name))
+  } catch (error) {
+    const [, missing] = /^Cannot find package '([^']+)'/.exec(error && error.message) || []
+    if (!missing || !isClone()) throw error
+    process.stderr.write(
+      `kiro-gateway: the package ${missing} is not installed. Run "npm ci" in ${root} first.\n`
+    )
+    process.exit(78)
+  }
+}
+
+function isClone() {
+  return fs.existsSync(path.join(root, 'src', 'main.ts'))
 }
 
 function urlOf(name) {
-  const isClone = fs.existsSync(path.join(root, 'src', 'main.ts'))
   const source = name.startsWith('workers/') ? `../${name}.ts` : `./${name}.ts`
-  return new URL(isClone ? source : `../dist/${name}.js`, import.meta.url)
+  return new URL(isClone() ? source : `../dist/${name}.js`, import.meta.url)
 }
 
 /** V8 keeps code apart by flags: a worker's later threads start with those that its first one has set. */

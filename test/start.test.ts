@@ -66,6 +66,20 @@ t.test('start.js', (t) => {
     }
   })
 
+  t.test('says in one line that a clone has no packages yet, and exits with 78', async (t) => {
+    const lacking = { 'main.ts': "import 'a-package-that-is-not-there'\n" }
+    const { code, stdout, stderr } = await start(project(t, '>=24', { src: lacking }))
+    t.equal(code, 78)
+    t.equal(stdout, '')
+    t.match(
+      stderr,
+      /^kiro-gateway: the package a-package-that-is-not-there is not installed\. Run "npm ci" in .+ first\.\n$/
+    )
+    const broken = { 'main.ts': "import './a-file-that-is-not-there.ts'\n" }
+    const other = await start(project(t, '>=24', { src: broken }))
+    t.match(other, { code: 1, stderr: /a-file-that-is-not-there/ }, 'a file of its own is a bug')
+  })
+
   t.test('hands over to the Node that was installed with it', async (t) => {
     const bundled = `node-${process.platform}-${process.arch}`
     const root = project(t, '>=99', {
