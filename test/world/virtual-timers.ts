@@ -130,7 +130,8 @@ export function virtualTimers(world: World) {
     timeoutSignal: (ms: number): AbortSignal => {
       const abort = new AbortController()
       const reason = new DOMException('The operation was aborted due to timeout', 'TimeoutError')
-      setTimeout(() => abort.abort(reason), ms).unref()
+      // Nobody can clear it, so that it is never one that was forgotten.
+      world.after(ms, () => abort.abort(reason)).isHolding = false
       return abort.signal
     }
   }
