@@ -445,5 +445,11 @@ function stopIfMuch(connection: ClientConnection): void {
   if (connection.unfinishedBytes > MAX_DISCARDED_BYTES) connection.socket.pause()
 }
 
-const CONNECT_REFUSED =
-  'HTTP/1.1 405 Method Not Allowed\r\nallow: GET, POST\r\nconnection: close\r\ncontent-length: 0\r\n\r\n'
+const CONNECT_REFUSED = [
+  'HTTP/1.1 405 Method Not Allowed',
+  'allow: GET, POST',
+  'x-kiro-gateway-code: GW_METHOD_NOT_ALLOWED',
+  'connection: close',
+  'content-length: 0',
+  '\r\n'
+].join('\r\n')

@@ -673,6 +673,7 @@ t.test('CONNECT and strange expectations leave no socket', async (t) => {
     client.write(request)
     const { text } = await rest(client)
     if (status > 0) t.equal(text.slice(0, 12), `HTTP/1.1 ${status}`, request)
+    if (status === 405) t.match(text, /^x-kiro-gateway-code: GW_METHOD_NOT_ALLOWED\r$/m)
     t.ok(await gone(stand), 'no socket is left')
   }
 })
