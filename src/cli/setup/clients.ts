@@ -151,8 +151,13 @@ const codex: ClientSetup = {
       entry([...provider, 'name'], TITLE),
       entry([...provider, 'base_url'], `${gateway.url}/v1`),
       entry([...provider, 'wire_api'], 'responses'),
+      // Only what is new goes up in each turn, over HTTP where a proxy lets no WebSocket through. One has the token with
+      // which it was opened, so a sign-in, whose tokens end within the hour, stays with HTTP.
       ...(keyCommand === undefined
-        ? [entry([...provider, 'experimental_bearer_token'], key)]
+        ? [
+            entry([...provider, 'supports_websockets'], true),
+            entry([...provider, 'experimental_bearer_token'], key)
+          ]
         : codexKeyCommand([...provider, 'auth'], keyCommand))
     ]
     return {

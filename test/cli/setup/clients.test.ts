@@ -148,6 +148,7 @@ args = ["-y", "docs-mcp"]
 name = "Kiro"
 base_url = "http://127.0.0.1:8000/v1"
 wire_api = "responses"
+supports_websockets = true
 experimental_bearer_token = "a-key-of-the-gateway"
 `
     )
