@@ -20,14 +20,16 @@ export function openerFor(
   return hasScreen && !isRemote ? { program: 'xdg-open', args: [url] } : null
 }
 
+type Place = Pick<CommandCall, 'terminal' | 'env'>
+
 /** Says how to open the link, if a person at a terminal can. */
-export function browserHint({ terminal, env }: CommandCall, url: string): string | null {
+export function browserHint({ terminal, env }: Place, url: string): string | null {
   const opener = openerFor(url, { platform: process.platform, env })
   return terminal.isInteractive && opener !== null ? 'Press Enter to open it in the browser.' : null
 }
 
 /** Opens the link; a failure is said, since the link is still there to be copied. */
-export function openBrowser({ terminal, env }: CommandCall, url: string): void {
+export function openBrowser({ terminal, env }: Place, url: string): void {
   const opener = openerFor(url, { platform: process.platform, env })
   if (opener === null) return
   const child = spawn(opener.program, opener.args, { stdio: 'ignore', detached: true })
@@ -38,11 +40,12 @@ export function openBrowser({ terminal, env }: CommandCall, url: string): void {
 }
 
 /** Waits for Enter beside what runs. Never rejects: without an answer, the link is opened by hand. */
-export async function offerBrowser(call: CommandCall, url: string): Promise<void> {
+export async function offerBrowser(call: Place, url: string): Promise<void> {
   const hint = browserHint(call, url)
   if (hint === null) return
   try {
-    await call.terminal.ask(hint)
+    call.terminal.note(hint) // a line of its own, since the countdown is written over its row
+    await call.terminal.ask('')
     openBrowser(call, url)
   } catch {
     // Input has ended, or the command is over.

@@ -1,5 +1,7 @@
+import { PassThrough } from 'node:stream'
 import t from 'tap'
-import { openerFor } from '../../../src/cli/login/open-browser.ts'
+import { offerBrowser, openerFor } from '../../../src/cli/login/open-browser.ts'
+import { ProcessTerminal } from '../../../src/cli/terminal.ts'
 
 const URL = 'https://view.awsapps.com/start/#/device?user_code=ABCD-EFGH'
 
@@ -11,4 +13,20 @@ t.test('openerFor() finds what opens a link here, if there is a screen', async (
   t.same(opener('linux', { DISPLAY: ':0' }), { program: 'xdg-open', args: [URL] })
   t.same(opener('linux', { WAYLAND_DISPLAY: 'wayland-0' }), { program: 'xdg-open', args: [URL] })
   t.equal(opener('linux', { DISPLAY: 'localhost:10.0', SSH_CONNECTION: 'x' }), null)
+})
+
+t.test('the offer stays while the time that is left is written over below it', async (t) => {
+  const isTTY = { isTTY: true, columns: 80 }
+  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
+  const streams = {
+    stdin: Object.assign(stdin, isTTY),
+    stdout,
+    stderr: Object.assign(stderr, isTTY)
+  }
+  using terminal = new ProcessTerminal(streams, new AbortController().signal)
+  const offered = offerBrowser({ terminal, env: { DISPLAY: ':0' } }, URL)
+  for (const left of ['10:00 left', '9:59 left']) terminal.progress(left)
+  stdin.end() // no answer: nothing is opened
+  await offered
+  t.match(String(stderr.read()), /^Press Enter to open it in the browser\.\n[^\n]*9:59 left/)
 })
