@@ -1,4 +1,5 @@
 import { PassThrough } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { offerBrowser, openerFor } from '../../../src/cli/login/open-browser.ts'
 import { ProcessTerminal } from '../../../src/cli/terminal.ts'
@@ -28,5 +29,6 @@ t.test('the offer stays while the time that is left is written over below it', a
   for (const left of ['10:00 left', '9:59 left']) terminal.progress(left)
   stdin.end() // no answer: nothing is opened
   await offered
-  t.match(String(stderr.read()), /^Press Enter to open it in the browser\.\n[^\n]*9:59 left/)
+  stderr.end()
+  t.match(await text(stderr), /^Press Enter to open it in the browser\.\n[^\n]*9:59 left/)
 })
