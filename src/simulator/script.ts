@@ -4,7 +4,7 @@ import { creditsOf } from './credits.ts'
 import type { SimulatedModel } from './models.ts'
 import { offeredTools, type RequestView } from './request-view.ts'
 import { smallestSample } from './sample-json.ts'
-import { divideText, lastWords, shapeDeltas, spokenAnswer } from './spoken-text.ts'
+import { divideText, lastWordsOf, shapeDeltas, spokenAnswer } from './spoken-text.ts'
 import { taggedDeltas, type Thinking, thinkingOf, thoughtDeltas } from './thoughts.ts'
 import { counted, countTokens, TokenCounter } from './tokens.ts'
 import { findWishedCalls } from './wished-calls.ts'
@@ -60,8 +60,7 @@ export interface SimulatedCall {
  * @throws {RangeError} for arguments that are nested too deeply to be written
  */
 export function writeScript({ view, ...facts }: ScriptInput): Generator<Step> {
-  const prompt = lastWords(view.current.content, view.history.length)
-  const wished = findWishedCalls(prompt, offeredTools(view))
+  const wished = findWishedCalls(lastWordsOf(view), offeredTools(view))
   const calls = wished.map(({ name, input }, index) => ({
     name,
     input: JSON.stringify(input),

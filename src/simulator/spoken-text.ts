@@ -1,5 +1,5 @@
 import { asJsonObject } from '../shared/json.ts'
-import type { UserTurn } from './request-view.ts'
+import type { RequestView, UserTurn } from './request-view.ts'
 import { withoutControlWords } from './words.ts'
 
 const QUOTED_CHARS = 160
@@ -31,6 +31,16 @@ export function lastWords(content: string, earlierTurns = 0): string {
   const paragraphs = (bare === '' ? content : bare).split(/\n{2,}/)
   const last = paragraphs.findLast((paragraph) => paragraph.trim() !== '') ?? ''
   return withoutControlWords(last)
+}
+
+/** Returns the last words of the turn that is answered, which may be an earlier one: `sim:rounds` repeats its prompt. */
+export function lastWordsOf({
+  history,
+  current
+}: Pick<RequestView, 'history' | 'current'>): string {
+  const { content } = current
+  const origin = history.findIndex((turn) => turn.role === 'user' && turn.content === content)
+  return lastWords(content, origin === -1 ? history.length : origin)
 }
 
 /** In a first turn the system text comes before the last reminder, or before the first addition. */

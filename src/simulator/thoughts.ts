@@ -1,6 +1,6 @@
 import { asJsonObject } from '../shared/json.ts'
 import type { RequestView } from './request-view.ts'
-import { lastWords, shapeDeltas, spokenWords } from './spoken-text.ts'
+import { lastWordsOf, shapeDeltas, spokenWords } from './spoken-text.ts'
 import type { ControlWords } from './words.ts'
 
 const THOUGHT_CHARS = 20
@@ -15,7 +15,8 @@ export interface Thinking {
   readonly thought: string
 }
 
-export function thinkingOf({ root, history, current }: RequestView): Thinking {
+export function thinkingOf(view: RequestView): Thinking {
+  const { root, current } = view
   const fields = asJsonObject(root['additionalModelRequestFields']) ?? {}
   const thinking = asJsonObject(fields['thinking'])
   const effort = asJsonObject(fields['reasoning'])?.['effort']
@@ -24,7 +25,7 @@ export function thinkingOf({ root, history, current }: RequestView): Thinking {
     family: thinking?.['type'] === 'adaptive' ? 'claude' : isGpt ? 'gpt' : 'none',
     isShown: thinking?.['display'] !== 'omitted',
     isTagged: /<thinking_mode>(?:enabled|adaptive)<\/thinking_mode>/.test(current.content),
-    thought: `The person wrote ${lastWords(current.content, history.length).length} characters. A simulator answers plainly.`
+    thought: `The person wrote ${lastWordsOf(view).length} characters. A simulator answers plainly.`
   }
 }
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { lastWords } from '../../src/simulator/spoken-text.ts'
+import { lastWords, lastWordsOf } from '../../src/simulator/spoken-text.ts'
 
 t.test('lastWords()', async (t) => {
   t.test('are not what OpenClaw adds behind the prompt', async (t) => {
@@ -37,6 +37,16 @@ t.test('lastWords()', async (t) => {
       t.equal(lastWords(`Go on.\n${addition}`, 2), 'Go on.')
     }
     t.equal(lastWords('First.\n# A heading\n\nHi.'), 'Hi.', 'a system text in a first turn')
+  })
+
+  t.test('of a prompt that is repeated are those of its own turn', async (t) => {
+    const content = 'System.\n\n# Tools\n\nUse them.\n\nuse tool f sim:rounds=3'
+    const none = { message: {}, context: {}, images: [], documents: [], tools: [], toolResults: [] }
+    const turn = { role: 'user' as const, content, ...none }
+    const answer = { role: 'assistant' as const, content: 'Done.', message: {}, toolUses: [] }
+    t.equal(lastWordsOf({ history: [turn, answer], current: turn }), 'use tool f')
+    const later = { ...turn, content: 'Go on.\n# Added' }
+    t.equal(lastWordsOf({ history: [turn, answer], current: later }), 'Go on.')
   })
 
   t.test('keeps the HTML that a file is to have', async (t) => {
