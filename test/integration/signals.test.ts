@@ -3,9 +3,11 @@ import { once } from 'node:events'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import { Simulator } from '../strict-simulator/simulator.ts'
 import { allHeard } from '../helper/all-heard.ts'
+import { isComplete, startChat } from '../helper/chat-client.ts'
 import { GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
@@ -102,9 +104,10 @@ t.test('a worker that is stuck does not keep the gateway from ending', async (t)
   t.match(line, { level: 'error', workers: [{ workerPid: stuck }] })
 })
 
-t.test('a gateway whose simulator is gone ends, and says so', async (t) => {
+t.test('a gateway whose simulator is gone writes what was used, ends, and says so', async (t) => {
   const gateway = await startGateway()
   t.teardown(() => gateway.destroy())
+  for (let i = 0; i < 3; i++) t.ok(isComplete(await startChat(gateway.url, 'Say hello.').answer))
   const { pid } = gateway.child
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
   const simulatorPid = children.find((child) =>
@@ -112,6 +115,8 @@ t.test('a gateway whose simulator is gone ends, and says so', async (t) => {
   )
   process.kill(Number(simulatorPid), 'SIGKILL')
   t.equal(await gateway.exited, 1)
-  t.match(gateway.stderr, 'The built-in simulator exited (SIGKILL)')
+  t.match(gateway.stderr, 'exited (SIGKILL), so nothing answers. Start the gateway again.')
   t.ok(gateway.lines.some((one) => one['msg'] === 'the simulator is not running: exiting'))
+  using book = new DatabaseSync(join(gateway.folder, '.local/state/kiro-gateway/usage.db'))
+  t.match(book.prepare('SELECT count(*) AS rows FROM requests').get(), { rows: 3 })
 })

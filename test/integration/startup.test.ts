@@ -1,8 +1,5 @@
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import { Simulator } from '../strict-simulator/simulator.ts'
 import { isComplete, startChat } from '../helper/chat-client.ts'
@@ -45,22 +42,6 @@ t.test('the gateway without any settings', async (t) => {
   })
 
   t.test('ends with 0 on SIGTERM', async (t) => t.equal(await gateway.stop(), 0))
-})
-
-t.test('when the simulator has ended, the gateway writes what was used, and ends', async (t) => {
-  const gateway = await startGateway()
-  t.teardown(() => gateway.destroy())
-  for (let i = 0; i < 3; i++) t.ok(isComplete(await startChat(gateway.url, 'Say hello.').answer))
-  const { pid } = gateway.child
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
-  const simulator = children.find((child) =>
-    readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('simulator')
-  )
-  process.kill(Number(simulator), 'SIGTERM')
-  t.equal(await gateway.exited, 1)
-  t.match(gateway.stderr, /simulator exited \(.*\), so nothing answers\. Start the gateway again/)
-  using book = new DatabaseSync(join(gateway.folder, '.local/state/kiro-gateway/usage.db'))
-  t.match(book.prepare('SELECT count(*) AS rows FROM requests').get(), { rows: 3 })
 })
 
 t.test('refuses to start, with everything that is wrong and exit code 78', async (t) => {
