@@ -8,6 +8,7 @@ import type { Logger, LogStream } from '../observe/logger.ts'
 import { codeOf, GatewayError } from '../shared/errors.ts'
 import { withinTime } from '../shared/within-time.ts'
 import type { TurnTracer } from '../tracing/turn-trace.ts'
+import { hasKey } from './http/auth.ts'
 import type { Listener } from './http/listener.ts'
 import { PrimaryPulse } from './primary/primary-pulse.ts'
 import { authenticatorOf, closeParts, createParts, type Parts } from './worker-parts.ts'
@@ -238,7 +239,8 @@ function checkKeys({
 }: Pick<Parts, 'current' | 'plane' | 'sockets'>): void {
   sockets.checkKeys()
   plane.turns.checkKeys((headers) => {
-    const isPage = headers['x-csrf-token'] !== undefined // its session is no key
+    // A page has a session in place of a key.
+    const isPage = headers['x-csrf-token'] !== undefined && !hasKey(headers)
     return isPage ? null : current.authenticator.problemOf(headers)
   })
 }

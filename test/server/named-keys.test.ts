@@ -172,7 +172,9 @@ t.test('requests that wait end with their key, and nothing is asked for them', a
   const keys = [{ ...anna, models: null }]
   primary.tell({ type: 'keys.changed', knownKeys: { isKeyRequired: true, keys } })
   const ask = (key: string) =>
-    startChat(primary.url, 'hi', { headers: { 'x-api-key': key } }).answer
+    // As a page sends it, which has a session in place of a key.
+    startChat(primary.url, 'hi', { headers: { 'x-api-key': key, 'x-csrf-token': 'made-up' } })
+      .answer
   const [annas, others] = [ask('annas'), ask('good-key')]
   const socket = await FrameClient.open(t, primary.url, { key: 'annas' })
   socket.create({ input: 'hi', model: 'claude-haiku-4.5' })
