@@ -69,3 +69,19 @@ export function graceOf({ hashes }: Pick<NamedKey, 'hashes'>, now: number): numb
   const ends = hashes.flatMap(({ until }) => (until !== null && until > now ? [until] : []))
   return ends.length === 0 ? null : Math.max(...ends)
 }
+
+/** Time at which the next of these keys, or of their former secrets, expires; `null` if none will. */
+export function nextEndOf(
+  keys: readonly Pick<NamedKey, 'expiresAt' | 'hashes'>[],
+  now: number
+): number | null {
+  const ends = keys.flatMap(({ expiresAt, hashes }) => [
+    expiresAt,
+    ...hashes.map(({ until }) => until)
+  ])
+  const next = ends.reduce<number>(
+    (least, end) => (end !== null && end > now && end < least ? end : least),
+    Infinity
+  )
+  return next === Infinity ? null : next
+}

@@ -13,6 +13,7 @@ import type { Listener } from './http/listener.ts'
 import { PrimaryPulse } from './primary/primary-pulse.ts'
 import { authenticatorOf, closeParts, createParts, type Parts } from './worker-parts.ts'
 import type { OwnPlane, WorkerLife } from './worker/data-plane.ts'
+import { KeyExpiry } from './worker/key-expiry.ts'
 import { type DrainOptions, OpenTurns } from './worker/open-turns.ts'
 
 /** Time for clients to read why the drain cut their answer. */
@@ -36,6 +37,9 @@ export class GatewayWorker {
     state: 'open',
     isAccepting: true
   }
+  readonly #keyExpiry = new KeyExpiry(() => {
+    if (this.#parts !== null) checkKeys(this.#parts)
+  })
   #parts: Parts | null = null
   /** For the rehearsal, until it begins. */
   #start: WorkerStart | null = null
@@ -117,7 +121,7 @@ export class GatewayWorker {
         if (parts !== null) parts.current.catalogue = message.catalogue
         return
       case 'keys.changed':
-        if (parts !== null) changeKeys(parts, message.knownKeys)
+        if (parts !== null) this.#changeKeys(parts, message.knownKeys)
         return
       case 'devices.changed':
         return parts?.current.devices.onNews(message.devices)
@@ -152,6 +156,15 @@ export class GatewayWorker {
           void this.#setDoor(parts.listener, message.isAccepting) // cannot reject
         }
     }
+  }
+
+  #changeKeys(parts: Parts, knownKeys: KnownKeys): void {
+    const { current, plane } = parts
+    current.knownKeys = knownKeys
+    current.authenticator = authenticatorOf(current)
+    plane.account.refuseOthers()
+    checkKeys(parts)
+    this.#keyExpiry.watch(knownKeys.keys)
   }
 
   #onStatus({ current, log }: Parts, status: ClusterStatus): void {
@@ -191,6 +204,7 @@ export class GatewayWorker {
     })
     this.#parts = parts
     this.#start = start
+    this.#keyExpiry.watch(start.knownKeys.keys)
     void this.#listen(parts, start) // reports its own failure
   }
 
@@ -213,6 +227,7 @@ export class GatewayWorker {
   }
 
   async #close(timeoutMs: number): Promise<void> {
+    this.#keyExpiry.close()
     if (this.#parts === null) return
     await closeParts(this.#parts, () => this.#turns.drain({ timeoutMs, ...lastWords() }))
   }
@@ -222,16 +237,7 @@ function lastWords(): Pick<DrainOptions, 'graceMs' | 'error'> {
   return { graceMs: LAST_WORDS_MS, error: new GatewayError('GW_DRAINING') }
 }
 
-function changeKeys(
-  { current, plane, sockets }: Pick<Parts, 'current' | 'plane' | 'sockets'>,
-  knownKeys: KnownKeys
-): void {
-  current.knownKeys = knownKeys
-  current.authenticator = authenticatorOf(current)
-  plane.account.refuseOthers()
-  checkKeys({ current, plane, sockets })
-}
-
+/** Ends requests that wait, and connections, whose key is good no more. */
 function checkKeys({
   current,
   plane,

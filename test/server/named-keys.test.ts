@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { BUILT_IN_CATALOGUE, type Catalogue } from '../../src/kiro/models/models.ts'
+import type { NamedKey } from '../../src/keys/key.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { FakePrimary } from '../helper/fake-primary.ts'
@@ -167,10 +168,15 @@ t.test('a key that is changed or revoked', async (t) => {
   t.match(await ask(), { status: 401, text: /invalid_api_key/ })
 })
 
-t.test('requests that wait end with their key, and nothing is asked for them', async (t) => {
+/** Anna and the operator wait for a connection; she does on a WebSocket, too. */
+async function waitingRig(t: Test) {
   const { primary, asked } = await rig(t, LIVE, 0)
-  const keys = [{ ...anna, models: null }]
-  primary.tell({ type: 'keys.changed', knownKeys: { isKeyRequired: true, keys } })
+  const change = (key: Partial<NamedKey>): void =>
+    primary.tell({
+      type: 'keys.changed',
+      knownKeys: { isKeyRequired: true, keys: [{ ...anna, models: null, ...key }] }
+    })
+  change({})
   const ask = (key: string) =>
     // As a page sends it, which has a session in place of a key.
     startChat(primary.url, 'hi', { headers: { 'x-api-key': key, 'x-csrf-token': 'made-up' } })
@@ -179,8 +185,12 @@ t.test('requests that wait end with their key, and nothing is asked for them', a
   const socket = await FrameClient.open(t, primary.url, { key: 'annas' })
   socket.create({ input: 'hi', model: 'claude-haiku-4.5' })
   while ((await primary.heard('lease.report')).waiting < 3);
-  const revoked = { ...anna, revokedAt: Date.parse('2026-09-09') }
-  primary.tell({ type: 'keys.changed', knownKeys: { isKeyRequired: true, keys: [revoked] } })
+  return { primary, change, annas, others, socket, asked }
+}
+
+t.test('requests that wait end with their key, and nothing is asked for them', async (t) => {
+  const { primary, change, annas, others, socket, asked } = await waitingRig(t)
+  change({ revokedAt: Date.parse('2026-09-09') })
   t.match(await annas, { status: 401, text: /was revoked on 2026-09-09/ })
   t.match(await socket.answer(), [{ type: 'error', status: 401 }])
   t.match(await socket.closed, { code: 1008 })
@@ -188,3 +198,19 @@ t.test('requests that wait end with their key, and nothing is asked for them', a
   t.match(await others, { status: 200 })
   t.equal(asked(), 1)
 })
+
+for (const [what, ending] of [
+  ['a key', (at: number) => ({ expiresAt: at })],
+  ['a former secret', (at: number) => ({ hashes: [hashOfKey('annas', at)] })]
+] as const) {
+  t.test(`requests that wait end when ${what} expires`, async (t) => {
+    const { primary, change, annas, others, socket, asked } = await waitingRig(t)
+    change(ending(Date.now() + 300))
+    t.match(await annas, { status: 401, text: /has expired on|was replaced by a newer one/ })
+    t.match(await socket.answer(), [{ type: 'error', status: 401 }])
+    t.match(await socket.closed, { code: 1008 })
+    primary.grant({ granted: 1 })
+    t.match(await others, { status: 200 })
+    t.equal(asked(), 1)
+  })
+}
