@@ -3,6 +3,8 @@ export interface FrameNews {
   /** A frame of a message has begun: the message will have at least so many bytes. `isFirst`: it is its first frame. */
   onDeclared(messageBytes: number, isFirst: boolean): void
   onControl(): void
+  /** Bytes have come behind the client's close, which must be its last frame. */
+  onTrailing(): void
 }
 
 const FINAL = 0x80
@@ -12,6 +14,7 @@ const LENGTH = 0x7f
 const LENGTH_IN_16_BITS = 126
 const LENGTH_IN_64_BITS = 127
 const FIRST_CONTROL = 0x8
+const CLOSE = 0x8
 const CONTINUATION = 0
 const MASK_BYTES = 4
 
@@ -29,6 +32,7 @@ export class FrameMeter {
   #payloadLeft = 0
   #messageBytes = 0
   #isInMessage = false
+  #isClosing = false
   #isStopped = false
 
   constructor(news: FrameNews) {
@@ -42,6 +46,9 @@ export class FrameMeter {
         const passed = Math.min(this.#payloadLeft, chunk.byteLength - at)
         this.#payloadLeft -= passed
         at += passed
+      } else if (this.#isClosing) {
+        this.stop()
+        this.#news.onTrailing()
       } else {
         this.#head.push(chunk[at] ?? 0)
         at += 1
@@ -61,6 +68,7 @@ export class FrameMeter {
     this.#head = []
     this.#payloadLeft = payloadBytes
     const opcode = first & OPCODE
+    this.#isClosing = opcode === CLOSE
     if (opcode >= FIRST_CONTROL) return this.#news.onControl()
     const isFirst = opcode !== CONTINUATION || !this.#isInMessage
     this.#messageBytes = (isFirst ? 0 : this.#messageBytes) + payloadBytes

@@ -154,6 +154,8 @@ export class ResponsesSocket {
   /** The client has answered a ping, or begun a message. */
   #isHeard = false
   #silentLooks = 0
+  /** Nothing that still comes is read, and the connection is about to be cut. */
+  #isStopped = false
   /** An event was sent since the last ping that was due. */
   #hasSent = false
   /** Resolves when no answer is under way. */
@@ -178,7 +180,8 @@ export class ResponsesSocket {
     }
     this.#meter = new FrameMeter({
       onDeclared: (bytes, isFirst) => this.#onDeclared(bytes, isFirst),
-      onControl: () => this.#onControl()
+      onControl: () => this.#onControl(),
+      onTrailing: () => this.#stopReading()
     })
     // Before the one of `ws`, so that a message has room before it is read.
     request.socket.prependListener('data', (chunk: Buffer) => this.#meter.push(chunk))
@@ -187,7 +190,7 @@ export class ResponsesSocket {
       .on('pong', () => {
         this.#isHeard = true
       })
-      .on('error', () => {}) // its close follows
+      .on('error', () => this.#stopReading()) // its close follows
       .once('close', () => this.#onClose())
   }
 
@@ -594,9 +597,13 @@ export class ResponsesSocket {
   }
 
   #stopReading(): void {
-    const { webSocket } = this.#options
+    const { webSocket, request } = this.#options
+    if (this.#isStopped) return
+    this.#isStopped = true
     this.#meter.stop()
     webSocket.pause()
+    // Behind a close, `ws` reads all that still comes: a hundred clients with a megabyte each hold up all others.
+    request.socket.on('resume', () => request.socket.pause())
     setTimeout(() => this.#cut(), LAST_WORDS_MS).unref()
   }
 

@@ -26,7 +26,8 @@ function newsOf(chunks: readonly Uint8Array[]): readonly string[] {
   const news: string[] = []
   const meter = new FrameMeter({
     onDeclared: (bytes, isFirst) => news.push(`${isFirst ? 'first ' : ''}${bytes}`),
-    onControl: () => news.push('control')
+    onControl: () => news.push('control'),
+    onTrailing: () => news.push('trailing')
   })
   for (const chunk of chunks) meter.push(chunk)
   return news
@@ -50,6 +51,14 @@ t.test('heads of frames are read wherever the bytes are cut', async (t) => {
   }
 })
 
+t.test('a byte behind a close is told, and nothing after it', async (t) => {
+  const close = frame(8, true, 2)
+  const bytes = Buffer.concat([frame(1, true, 3), close, frame(9, true, 0)])
+  t.same(newsOf([bytes]), ['first 3', 'control', 'trailing'])
+  t.same(newsOf([close]), ['control'])
+  t.same(newsOf([...close, 0, 0].map((byte) => Buffer.of(byte))), ['control', 'trailing'])
+})
+
 t.test('nothing more of a read is told once it is stopped', async (t) => {
   let told = 0
   const meter = new FrameMeter({
@@ -57,7 +66,8 @@ t.test('nothing more of a read is told once it is stopped', async (t) => {
     onControl: () => {
       told += 1
       if (told === 3) meter.stop()
-    }
+    },
+    onTrailing: () => {}
   })
   const ping = frame(9, true, 0)
   meter.push(Buffer.concat(Array.from({ length: 10_000 }, () => ping)))

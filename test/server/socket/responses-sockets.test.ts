@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
@@ -288,6 +289,34 @@ t.test('hostile clients lose their connection, with the code for it', async (t) 
     await once(socket, 'close')
   })
 })
+
+t.test('nothing more is read of a client whose connection ends', async (t) => {
+  const { url } = await setUp(t)
+  const served: Socket[] = []
+  const note = (message: unknown): void => void served.push(Reflect.get(Object(message), 'socket'))
+  subscribe('net.server.socket', note)
+  t.teardown(() => unsubscribe('net.server.socket', note))
+  const lastFrames: Readonly<Record<string, readonly number[]>> = {
+    'a frame of 8 exabytes': [0x81, 0xff, 0x7f, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0],
+    'a frame that says it is compressed': [0xc1, 0x81, 0, 0, 0, 0, 0x78],
+    'a ping that is too long': [0x89, 0xfe, 0xff, 0xff, 0, 0, 0, 0],
+    'a frame of no known kind': [0x83, 0x80, 0, 0, 0, 0],
+    'text that is no UTF-8': [0x81, 0x81, 0, 0, 0, 0, 0xff],
+    'a close': [0x88, 0x80, 0, 0, 0, 0]
+  }
+  for (const [name, bytes] of Object.entries(lastFrames)) {
+    t.test(name, async (t) => {
+      const socket = await rawSocket(t, url)
+      socket.on('error', () => {}) // what it still sends is refused
+      socket.write(Buffer.concat([Buffer.from(bytes), Buffer.alloc(FLOOD_BYTES)]))
+      await new Promise((resolve) => socket.resume().once('close', resolve))
+      t.ok((served.at(-1)?.bytesRead ?? Infinity) < FLOOD_BYTES / 16)
+    })
+  }
+})
+
+/** More than the systems of both ends hold. */
+const FLOOD_BYTES = 64 * 1024 * 1024
 
 t.test('a message that waits for the answer before it has its time from then on', async (t) => {
   const { url, waits } = await setUp(t, { env: { BODY_TIMEOUT: '6' } })
