@@ -3,6 +3,7 @@ import { Chance } from './chance.ts'
 import type { Character } from './character.ts'
 import { type Ask, askGateway, type DialectName } from './client.ts'
 import { takesPart } from './reproduce.ts'
+import type { Rhythm } from './rhythm.ts'
 import type { Rules } from './rules.ts'
 import type { World } from './world.ts'
 
@@ -41,24 +42,29 @@ export const WISHED_FAULTS = [
   'sim:unavailable'
 ]
 
-type Chosen = readonly number[] | null
+export interface AgentsOptions {
+  readonly character: Character
+  readonly rules: Rules
+  readonly chosen: readonly number[] | null
+  /** `null` for those who ask by night as by day. */
+  readonly rhythm: Rhythm | null
+}
 
 /** Clients, each a process of its own, that ask one question after the other or several at once. */
 export class Agents {
   readonly #world: World
   readonly #character: Character
   readonly #rules: Rules
+  readonly #rhythm: Rhythm | null
   #nextId = 0
   #areOver = false
 
   /** `chosen`: numbers of those that take part, which ask the same whoever else does; `null` for all. */
-  constructor(
-    world: World,
-    { character, rules, chosen }: { character: Character; rules: Rules; chosen: Chosen }
-  ) {
+  constructor(world: World, { character, rules, chosen, rhythm }: AgentsOptions) {
     this.#world = world
     this.#character = character
     this.#rules = rules
+    this.#rhythm = rhythm
     for (let agent = 1; agent <= character.agents; agent += 1) {
       if (!takesPart(chosen, agent)) continue
       const actor = world.spawn(`client ${agent}`)
@@ -76,9 +82,14 @@ export class Agents {
     while (!this.#areOver) {
       await delay(chance.pause(this.#character.thinkMs))
       if (this.#areOver) return
+      if (!this.#isAwake(chance)) continue
       const atOnce = chance.isTrue(0.15) ? 2 + Math.floor(chance.random() * 6) : 1
       await Promise.all(Array.from({ length: atOnce }, () => this.#ask(chance)))
     }
+  }
+
+  #isAwake(chance: Chance): boolean {
+    return this.#rhythm === null || chance.isTrue(this.#rhythm.activityAt(this.#world.now))
   }
 
   async #ask(chance: Chance): Promise<void> {

@@ -100,6 +100,7 @@ export function drawCharacter(world: World): Character {
 function drawKey(world: World): KeyPlan {
   return {
     credits: world.pick([null, 1.2, 3, 50]),
+    period: 'total',
     requestsPerMinute: world.pick([null, null, 3, 10]),
     maxStreams: world.pick([null, null, 1, 3])
   }

@@ -12,6 +12,8 @@ const MACHINE: ReadonlyMap<unknown, string> = new Map([
   ['/proc/self/ns/pid', 'pid:[1]']
 ])
 const PROCESS = /^\/proc\/(\d+)\/stat$/
+/** Of the process that the world is computed in. */
+const OPEN_FILES = '/proc/self/fd'
 const OTHER_TABLE = '/proc/net/tcp6'
 /** What a disk takes, ms. */
 const DISK_MS = { from: 0.05, to: 3 }
@@ -47,7 +49,7 @@ const OF_HANDLES: Readonly<Record<string, Act>> = {
  */
 export function installFiles(network: Network, disk: Disk): void {
   const { world } = network
-  const { readFileSync, readlinkSync } = fs
+  const { readFileSync, readlinkSync, readdirSync } = fs
   const takesTime = onDisk(world, disk)
   const read = (...args: readonly unknown[]): unknown => {
     if (args[0] === SOCKET_TABLE) return network.table()
@@ -59,7 +61,9 @@ export function installFiles(network: Network, disk: Disk): void {
   }
   const readLink = (...args: readonly unknown[]): unknown =>
     MACHINE.get(args[0]) ?? Reflect.apply(readlinkSync, fs, args)
-  replace(fs, { readFileSync: read, readlinkSync: readLink })
+  const readFolder = (...args: readonly unknown[]): unknown =>
+    args[0] === OPEN_FILES ? [] : Reflect.apply(readdirSync, fs, args)
+  replace(fs, { readFileSync: read, readlinkSync: readLink, readdirSync: readFolder })
   for (const name of Object.keys(fsPromises)) {
     const sync: unknown = Reflect.get(fs, `${name}Sync`)
     if (typeof sync !== 'function') continue

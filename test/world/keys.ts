@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { formatKeysFile, NO_KEYS } from '../../src/keys/key-file.ts'
 import { NO_LIMITS } from '../../src/keys/key-changes.ts'
-import { MICROS_PER_CREDIT, type NamedKey } from '../../src/keys/key.ts'
+import { type CreditPeriod, MICROS_PER_CREDIT, type NamedKey } from '../../src/keys/key.ts'
 import type { Character, FaultName } from './character.ts'
 import type { Ask, Outcome } from './client.ts'
 import { Violation, type World } from './world.ts'
@@ -12,6 +12,8 @@ import { Violation, type World } from './world.ts'
 /** Limits of a named key; `null` for none. */
 export interface KeyPlan {
   readonly credits: number | null
+  /** What the limit in credits is for. */
+  readonly period: CreditPeriod
   readonly requestsPerMinute: number | null
   readonly maxStreams: number | null
 }
@@ -25,10 +27,19 @@ const UNEVEN: readonly FaultName[] = ['clock', 'pause', 'pause primary']
 const MINUTE_MS = 60_000
 /** A request may reach its worker so much later than its client sent it. */
 const LATE_MS = 1_000
+const DAY_MS = 86_400_000
+/** A Monday, epoch ms. */
+const MONDAY = 4 * DAY_MS
+/** So long after its beginning, a period has begun everywhere. */
+const BEGUN_MS = 120_000
+/** In the words of each dialect. */
+const SPENT = /used up its credit limit/
+/** With less than this, one answer may cost more than a whole period has. */
+const ENOUGH_CREDITS = 3
 
 interface Booked {
   /** Micro-credits that the upstream metered for questions that ended whole, and by when they count. */
-  readonly paid: { readonly at: number; readonly micros: number }[]
+  readonly paid: { readonly askedAt: number; readonly at: number; readonly micros: number }[]
   /** Micro-credits metered by question, until it ends. */
   readonly metered: Map<number, number>
   /** When the questions that were not refused were asked. */
@@ -37,18 +48,31 @@ interface Booked {
   isEstimated: boolean
 }
 
+/** A question that came with a named key. */
+interface AskOfKey {
+  readonly key: number
+  /** Virtual ms. */
+  readonly at: number
+  readonly plan: KeyPlan
+  readonly booked: Booked
+}
+
 /** Named keys of a world, and what must hold of each: nobody gets more than its limits, and every place tells the same credits. */
 export class WorldKeys {
   readonly #world: World
   readonly #plans: readonly KeyPlan[]
   readonly #areMinutesEven: boolean
+  readonly #areDaysEven: boolean
+  readonly #isPruned: boolean
   readonly #booked: readonly Booked[]
   /** Virtual ms of each question, and its key. */
   readonly #asks = new Map<number, { readonly key: number; readonly at: number }>()
 
-  constructor(world: World, { keys, faults }: Pick<Character, 'keys' | 'faults'>) {
+  constructor(world: World, { keys, faults, env }: Pick<Character, 'keys' | 'faults' | 'env'>) {
     this.#world = world
     this.#plans = keys
+    this.#areDaysEven = !faults.includes('clock')
+    this.#isPruned = env['USAGE_RETENTION_DAYS'] !== undefined
     this.#areMinutesEven = !faults.some((name) => UNEVEN.includes(name))
     this.#booked = keys.map(() => ({
       paid: [],
@@ -74,9 +98,11 @@ export class WorldKeys {
     const found = this.#of(id)
     if (found === null || found.plan.credits === null) return
     const limit = toMicros(found.plan.credits)
-    const since = this.#world.now - SETTLED_MS
+    const { now } = this.#world
+    const beginsAt = this.#periodOf(found.plan)
     let used = 0
-    for (const { at, micros } of found.booked.paid) if (at <= since) used += micros
+    for (const { askedAt, at, micros } of found.booked.paid)
+      if (at <= now - SETTLED_MS && askedAt >= beginsAt + BEGUN_MS) used += micros
     if (used >= limit)
       this.#refuse(
         `key ${found.key} has used ${used} of ${limit} micro-credits, and asks ask-${id}`
@@ -89,16 +115,17 @@ export class WorldKeys {
     found?.booked.metered.set(id, before + toMicros(credits))
   }
 
-  onOutcome({ id }: Ask, { end, status }: Outcome): void {
+  onOutcome({ id }: Ask, { end, status, body }: Outcome): void {
     const found = this.#of(id)
     if (found === null) return
     const { booked, plan } = found
     const micros = booked.metered.get(id) ?? 0
     booked.metered.delete(id)
-    if (end === 'whole') booked.paid.push({ at: this.#world.now, micros })
+    if (end === 'whole') booked.paid.push({ askedAt: found.at, at: this.#world.now, micros })
     const isRefused = status === LIMITED
     if (end !== 'whole' && !isRefused) booked.isEstimated = true
     if (!isRefused) booked.askedAt.push(found.at)
+    else if (SPENT.test(body)) this.#checkSpent(found)
     if (plan.requestsPerMinute !== null && !isRefused && this.#areMinutesEven)
       this.#checkRate(found.key, found.at)
     this.#asks.delete(id)
@@ -116,6 +143,24 @@ export class WorldKeys {
     return status === LIMITED && (credits ?? requestsPerMinute) !== null
   }
 
+  /** A new period has the whole limit again. */
+  #checkSpent({ key, plan, at, booked }: AskOfKey): void {
+    if (plan.period === 'total' || plan.credits === null || plan.credits < ENOUGH_CREDITS) return
+    const beginsAt = this.#periodOf(plan)
+    if (at < beginsAt + BEGUN_MS || booked.askedAt.some((one) => one >= beginsAt)) return
+    for (const other of this.#asks.values())
+      if (other.key === key && other.at !== at && other.at >= beginsAt) return
+    this.#refuse(`key ${key} is refused for credits in a ${plan.period} in which it used none`)
+  }
+
+  /** Virtual ms at which the current period of a limit began; never, where the gateway's clock may say another one. */
+  #periodOf({ period }: KeyPlan): number {
+    if (period === 'total') return -Infinity
+    if (!this.#areDaysEven) return Infinity
+    const now = Date.now()
+    return this.#world.now - (now - beginningOf(period, now))
+  }
+
   /** Any minute touches two of the clock's, and each has the whole limit. */
   #checkRate(key: number, at: number): void {
     const most = this.#plans[key]?.requestsPerMinute ?? Infinity
@@ -131,13 +176,13 @@ export class WorldKeys {
     const db = new DatabaseSync(join(stateDir, 'usage.db'), { readOnly: true })
     try {
       for (const [key, plan] of this.#plans.entries())
-        if (plan.credits !== null) this.#checkPage(db, key)
+        if (plan.credits !== null) this.#checkPage(db, key, plan)
     } finally {
       db.close()
     }
   }
 
-  #checkPage(db: DatabaseSync, key: number): void {
+  #checkPage(db: DatabaseSync, key: number, plan: KeyPlan): void {
     const id = idOf(key)
     const written = db.prepare('SELECT page FROM pages WHERE key = ?').get(id)
     if (written === undefined) return // it was never asked with
@@ -151,17 +196,19 @@ export class WorldKeys {
     const metered = paid.reduce((sum, { micros }) => sum + micros, 0)
     const told = { used, days: Number(sums?.['credits']), requests: Number(rows?.['credits']) }
     this.#world.note(`the book says of key ${key}: ${JSON.stringify({ ...told, metered })}`)
-    if (told.days !== used || told.requests !== used)
+    const areEqual = plan.period === 'total' ? told.days === used : told.days >= used // of one period alone
+    const areRowsEqual = this.#isPruned ? told.requests <= told.days : told.requests === told.days
+    if (!areEqual || !areRowsEqual)
       this.#refuse(`the sums of key ${key} are not equal: ${JSON.stringify(told)}`)
-    if (metered > used)
-      this.#refuse(`key ${key} was metered ${metered}, and ${used} of it is in the book`)
-    if (!isEstimated && metered !== used)
-      this.#refuse(`key ${key} was metered ${metered}, and the book says ${used}`)
+    if (metered > told.days)
+      this.#refuse(`key ${key} was metered ${metered}, and ${told.days} of it is in the book`)
+    if (!isEstimated && metered !== told.days)
+      this.#refuse(`key ${key} was metered ${metered}, and the book says ${told.days}`)
     if (Object.keys(leases).length > 0)
       this.#refuse(`key ${key} has credits held by nobody: ${JSON.stringify(leases)}`)
   }
 
-  #of(id: number) {
+  #of(id: number): AskOfKey | null {
     const ask = this.#asks.get(id)
     if (ask === undefined) return null
     const plan = this.#plans[ask.key]
@@ -179,13 +226,30 @@ export class WorldKeys {
   }
 }
 
-function toNamedKey({ credits, requestsPerMinute, maxStreams }: KeyPlan, index: number): NamedKey {
+/** Epoch ms at which the period began that a moment is in, in UTC. */
+function beginningOf(period: CreditPeriod, now: number): number {
+  const at = new Date(now)
+  const day = now - (now % DAY_MS)
+  switch (period) {
+    case 'total':
+      return 0
+    case 'day':
+      return day
+    case 'week':
+      return now - ((now - MONDAY) % (7 * DAY_MS))
+    case 'month':
+      return day - (at.getUTCDate() - 1) * DAY_MS
+  }
+}
+
+function toNamedKey(plan: KeyPlan, index: number): NamedKey {
+  const { credits, period, requestsPerMinute, maxStreams } = plan
   return {
     ...NO_LIMITS,
     id: idOf(index),
     name: `key-${index}`,
     hashes: [{ sha256: createHash('sha256').update(textOfKey(index)).digest('hex'), until: null }],
-    credits: credits === null ? null : { limit: credits, period: 'total' },
+    credits: credits === null ? null : { limit: credits, period },
     requestsPerMinute,
     maxStreams,
     revokedAt: null,

@@ -1,5 +1,6 @@
 import { Chance } from './chance.ts'
 import type { Character, FaultName } from './character.ts'
+import type { Rhythm } from './rhythm.ts'
 
 /** One fault of a world. Its number stays the same when others are left out. */
 export interface PlannedFault {
@@ -15,10 +16,11 @@ export interface PlannedFault {
 const IN_BURSTS: readonly FaultName[] = ['cut', 'halve', 'vanish', 'kill', 'pause']
 const MOST_IN_BURST = 6
 
-/** Draws all faults of a world before anything happens: alone, in pairs, and in bursts. */
+/** Draws all faults of a world before anything happens: alone, in pairs, and in bursts; in worlds of days, fewer at night. */
 export function planFaults(
   { seed, hours }: { readonly seed: number; readonly hours: number },
-  { faults, faultMs }: Pick<Character, 'faults' | 'faultMs'>
+  { faults, faultMs }: Pick<Character, 'faults' | 'faultMs'>,
+  rhythm: Rhythm | null = null
 ): readonly PlannedFault[] {
   const chance = Chance.for(seed, 'faults')
   const plan: PlannedFault[] = []
@@ -28,6 +30,7 @@ export function planFaults(
   }
   if (faults.length === 0) return plan
   for (let at = chance.pause(faultMs); at < hours * 3_600_000; at += chance.pause(faultMs)) {
+    if (rhythm !== null && !chance.isTrue(rhythm.faultsAt(at))) continue
     const name = chance.pick(faults)
     add(name, at)
     if (chance.isTrue(0.25)) add(chance.pick(faults), at + chance.pick([0, 1, 40, 600, 5_000]))

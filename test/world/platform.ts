@@ -5,6 +5,7 @@ import http from 'node:http'
 import { syncBuiltinESMExports } from 'node:module'
 import os from 'node:os'
 import { type Context, Script } from 'node:vm'
+import perfHooks from 'node:perf_hooks'
 import net, { Server, type TcpNetConnectOpts } from 'node:net'
 import { type Disk, installFiles } from './files.ts'
 import { type Network, WorldSocket } from './network.ts'
@@ -13,14 +14,13 @@ import { installThreads, type Threads } from './threads.ts'
 import { TIMER_MODULES, virtualTimers } from './virtual-timers.ts'
 import type { World } from './world.ts'
 
-/** When the world begins, for clocks on the wall. */
-const BEGINNING = Date.UTC(2026, 0, 5, 9)
-
 export interface PlatformOptions {
   readonly world: World
   readonly network: Network
   readonly threads: Threads
   readonly disk: Disk
+  /** Epoch ms of the world's first moment, for clocks on the wall. */
+  readonly beginsAt: number
   /** Starts a process of the primary's. */
   readonly fork: () => Worker
 }
@@ -30,8 +30,9 @@ export interface PlatformOptions {
  * them gets the world's, the gateway's own code as well as libraries, so that none of it knows. Has to come before the first
  * import of what it shall hold for, and holds to the end of the process.
  */
-export function installPlatform({ world, network, threads, disk, fork }: PlatformOptions): void {
-  installClock(world)
+export function installPlatform(options: PlatformOptions): void {
+  const { world, network, threads, disk, beginsAt, fork } = options
+  installClock(world, beginsAt)
   installMeters(world)
   installTimers(world)
   installRandomness(world)
@@ -44,9 +45,9 @@ export function installPlatform({ world, network, threads, disk, fork }: Platfor
   syncBuiltinESMExports()
 }
 
-function installClock(world: World): void {
+function installClock(world: World, beginsAt: number): void {
   const RealDate = Date
-  const now = (): number => Math.floor(BEGINNING + world.now + world.actor.host.wallOffsetMs)
+  const now = (): number => Math.floor(beginsAt + world.now + world.actor.host.wallOffsetMs)
   const VirtualDate = new Proxy(RealDate, {
     construct: (target, args: unknown[], newTarget) =>
       Reflect.construct(target, args.length === 0 ? [now()] : args, newTarget) as object,
@@ -83,6 +84,15 @@ function installMeters(world: World): void {
     arrayBuffers: HELD_BYTES
   }
   const memoryUsage = Object.assign(() => held, { rss: () => held.rss })
+  // A real one would measure the machine that the world is computed on.
+  const noDelay = {
+    enable: () => true,
+    disable: () => true,
+    reset: () => {},
+    percentile: () => 0,
+    max: 0
+  }
+  replace(perfHooks, { monitorEventLoopDelay: () => noDelay })
   const active = (): number => world.now * CPU_PART
   replace(process, { cpuUsage, threadCpuUsage, memoryUsage })
   replace(performance, {

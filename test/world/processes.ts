@@ -8,6 +8,34 @@ export interface StartedProcess {
   readonly exit: (code: number) => void
 }
 
+/** What arrives of a message, as the channel of Node's cluster makes it. */
+function copyOf(message: object): () => unknown {
+  if (isSnapshot(message)) {
+    const copy = copyOfSnapshot(message)
+    return () => copy
+  }
+  const text = JSON.stringify(message)
+  return () => JSON.parse(text) as unknown
+}
+
+interface SnapshotMessage {
+  readonly type: string
+  readonly metrics: readonly { readonly values: readonly object[] }[]
+}
+
+function isSnapshot(message: object): message is SnapshotMessage {
+  return Reflect.get(message, 'type') === 'metrics.snapshot'
+}
+
+/** As JSON would, of which a quarter of what an idle hour costs would be: counts are changed in place, nothing below them. */
+function copyOfSnapshot({ type, metrics }: SnapshotMessage): SnapshotMessage {
+  const copies = metrics.map((metric) => ({
+    ...metric,
+    values: metric.values.map((value) => ({ ...value }))
+  }))
+  return { type, metrics: copies }
+}
+
 /** A child process of the world, as its parent sees it: the primary takes it for a worker of Node's cluster. */
 export class WorldProcess extends EventEmitter {
   readonly actor: Actor
@@ -53,20 +81,20 @@ export class WorldProcess extends EventEmitter {
 
   /** To the process. */
   send(message: object, done: (error: Error | null) => void): boolean {
-    const text = JSON.stringify(message)
+    const copy = copyOf(message)
     const { actor } = this
     const arrivesIn = this.#delayAfter(this.#lastDown)
     this.#lastDown = this.#world.now + arrivesIn
-    this.#world.after(arrivesIn, () => this.#endpoint.emit('message', JSON.parse(text)), { actor })
+    this.#world.after(arrivesIn, () => this.#endpoint.emit('message', copy()), { actor })
     process.nextTick(done, null)
     return true
   }
 
   #sendUp(message: object, done: (error: Error | null) => void): boolean {
-    const text = JSON.stringify(message)
+    const copy = copyOf(message)
     const arrivesIn = this.#delayAfter(this.#lastUp)
     this.#lastUp = this.#world.now + arrivesIn
-    this.#world.after(arrivesIn, () => this.emit('message', JSON.parse(text)), {
+    this.#world.after(arrivesIn, () => this.emit('message', copy()), {
       actor: this.#parent
     })
     process.nextTick(done, null)

@@ -5,6 +5,8 @@ export interface Recipe {
   readonly seed: number
   /** Virtual hours of load. */
   readonly hours: number
+  /** Whether they are days of a team, with nights and weekends, instead of hours of an even load. */
+  readonly hasNights: boolean
   /** Numbers of the agents that take part; `null` for all. */
   readonly agents: readonly number[] | null
   /** Numbers of the faults that happen; `null` for all. */
@@ -26,12 +28,23 @@ export function happening(
 }
 
 /** Returns the arguments of `npm run simulate --` that make this world again. */
-export function argumentsOf({ seed, hours, agents, faults, expected }: Recipe): readonly string[] {
-  const args = ['--seed', String(seed), '--hours', String(hours)]
+export function argumentsOf(recipe: Recipe): readonly string[] {
+  const { seed, hours, hasNights, agents, faults, expected } = recipe
+  const length = hasNights ? ['--days', daysText(hours)] : ['--hours', String(hours)]
+  const args = ['--seed', String(seed), ...length]
   if (agents !== null) args.push('--agents', listText(agents))
   if (faults !== null) args.push('--faults', listText(faults))
   if (expected !== null) args.push('--expected', String(expected))
   return args
+}
+
+function daysText(hours: number): string {
+  return String(Number((hours / 24).toFixed(7)))
+}
+
+/** Virtual hours of so many days, such that `argumentsOf()` says the same again. */
+export function hoursOfDays(days: number): number {
+  return Number((days * 24).toFixed(4))
 }
 
 function listText(numbers: readonly number[]): string {

@@ -4,38 +4,49 @@ import { argumentsOf, type Recipe } from './reproduce.ts'
 import type { Verdict } from './shrink.ts'
 
 const PROGRAM = 'test/world/simulate.ts'
+const PROJECT = join(import.meta.dirname, '../..')
 const MOST_OUTPUT_BYTES = 2 ** 26
 
 export interface Elsewhere {
   /** All that it printed. */
   readonly text: string
+  /** What it said beside that. */
+  readonly errors: string
   /** `null` if it could not say, as when its time was over. */
   readonly verdict: Verdict | null
   /** CPU time, in seconds; what passed on the wall if it could not say. */
   readonly cpuS: number
 }
 
+export interface ElsewhereOptions {
+  readonly root?: string
+  /** 0 for no limit. */
+  readonly timeoutMs?: number
+  readonly onProgress?: (text: string) => void
+}
+
 /**
  * Lives through a world in a process of its own: time stands still there for all who wait for it. `root`: another copy of
- * the project.
+ * the project. `onProgress` gets what it says while it runs.
  */
 export function runElsewhere(
   recipe: Recipe,
-  { root = join(import.meta.dirname, '../..'), timeoutMs = 0 } = {}
+  { root = PROJECT, timeoutMs = 0, onProgress }: ElsewhereOptions = {}
 ): Promise<Elsewhere> {
   const { promise, resolve } = Promise.withResolvers<Elsewhere>()
   const args = ['--disable-warning=ExperimentalWarning', join(root, PROGRAM)]
   const begunAt = performance.now()
-  execFile(
+  const child = execFile(
     process.execPath,
     [...args, ...argumentsOf(recipe), '--whole'],
     { timeout: Math.ceil(timeoutMs), maxBuffer: MOST_OUTPUT_BYTES, env: environment(root) },
     (_error, stdout, stderr) => {
       const summary = summaryIn(stdout)
       const cpuS = summary?.cpuS ?? (performance.now() - begunAt) / 1e3
-      resolve({ text: stdout + stderr, verdict: summary, cpuS })
+      resolve({ text: stdout, errors: stderr, verdict: summary, cpuS })
     }
   )
+  if (onProgress !== undefined) child.stderr?.on('data', onProgress)
   return promise
 }
 

@@ -1,8 +1,15 @@
 import t from 'tap'
-import { argumentsOf, numbersIn, type Recipe } from './reproduce.ts'
+import { argumentsOf, hoursOfDays, numbersIn, type Recipe } from './reproduce.ts'
 import { shrink, type Verdict } from './shrink.ts'
 
-const WHOLE: Recipe = { seed: 7, hours: 2, agents: null, faults: null, expected: null }
+const WHOLE: Recipe = {
+  seed: 7,
+  hours: 2,
+  hasNights: false,
+  agents: null,
+  faults: null,
+  expected: null
+}
 const HOUR_MS = 3_600_000
 
 /** A world of ten agents and forty faults that fails when two faults and an agent meet, and otherwise holds. */
@@ -21,7 +28,7 @@ t.test('what has nothing to do with a failure is left out', async (t) => {
     run: async (recipe) => fakeWorld(recipe),
     onSmaller: (recipe) => smaller.push(recipe)
   })
-  t.strictSame(smallest, { seed: 7, hours: 0.5, agents: [4], faults: [9, 31], expected: null })
+  t.strictSame(smallest, { ...WHOLE, hours: 0.5, agents: [4], faults: [9, 31] })
   t.strictSame(smaller.at(-1), smallest)
 })
 
@@ -48,6 +55,8 @@ t.test('it ends when there is no time left', async (t) => {
 t.test('a recipe is what its command says', (t) => {
   const args = argumentsOf({ ...WHOLE, agents: [2, 4], faults: [], expected: 3 })
   t.equal(args.join(' '), '--seed 7 --hours 2 --agents 2,4 --faults none --expected 3')
+  const days = argumentsOf({ ...WHOLE, hours: hoursOfDays(1.37), hasNights: true })
+  t.equal(days.join(' '), '--seed 7 --days 1.37')
   t.strictSame([numbersIn('2,4'), numbersIn('none'), numbersIn(undefined)], [[2, 4], [], null])
   t.end()
 })

@@ -1,19 +1,21 @@
 import { execFileSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
-import { argumentsOf, numbersIn, type Recipe } from './reproduce.ts'
+import { argumentsOf, hoursOfDays, numbersIn, type Recipe } from './reproduce.ts'
 import { runElsewhere } from './run-elsewhere.ts'
 import { shrink, type Verdict } from './shrink.ts'
 import { simulate, type SimulationResult } from './simulation.ts'
+import type { World } from './world.ts'
 
 /**
  * Runs the gateway in a simulated world: `npm run simulate -- --seed 7 --hours 2`, and the same again if it fails;
  * `--log` prints all that happened. `--minutes 30` goes through fresh seeds, each in a process of its own, and stops at the first
- * that fails. A world that fails is made smaller for up to a minute, unless `--whole` or `--log` (docs/design/failing-seed.md).
+ * that fails. `--days 7` is a week of a team instead, with nights and a weekend. A world that fails is made smaller for up to a minute, unless `--whole` or `--log` (docs/design/failing-seed.md).
  */
 const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
     hours: { type: 'string', default: '1' },
+    days: { type: 'string' },
     minutes: { type: 'string' },
     agents: { type: 'string' },
     faults: { type: 'string' },
@@ -25,10 +27,14 @@ const { values } = parseArgs({
 
 /** Longest line of the log that a failure prints. */
 const MOST_CHARS = 400
+const HOUR_MS = 3_600_000
+/** Between two lines that say how far a world is. */
+const PROGRESS_MS = 5_000
 /** For making a failing world smaller. */
 const SHRINK_MS = 55_000
 
 const now = performance.now.bind(performance) // the world has its own, and so below
+const everyMs = setInterval
 const cpuUsage = process.cpuUsage.bind(process)
 const firstSeed = Number(values.seed ?? (values.minutes === undefined ? 1 : Date.now() % 1e9))
 if (values.minutes !== undefined) await runMany(Number(values.minutes) * 60_000)
@@ -36,10 +42,11 @@ else if (values.log || values.whole) await runHere(recipeOf(firstSeed))
 else await runOne(recipeOf(firstSeed))
 
 function recipeOf(seed: number): Recipe {
-  const { hours, agents, faults, expected } = values
+  const { hours, days, agents, faults, expected } = values
   return {
     seed,
-    hours: Number(hours),
+    hours: days === undefined ? Number(hours) : hoursOfDays(Number(days)),
+    hasNights: days !== undefined,
     agents: numbersIn(agents),
     faults: numbersIn(faults),
     expected: expected === undefined ? null : Number(expected)
@@ -47,11 +54,22 @@ function recipeOf(seed: number): Recipe {
 }
 
 async function runHere(recipe: Recipe): Promise<void> {
-  const result = await simulate(recipe, values.log ? print : null)
+  const result = await simulate(recipe, values.log ? print : null, tellProgress)
   const { user, system } = cpuUsage()
   print(summaryOf(result, (user + system) / 1e6))
   if (result.violation !== null) tellFailure(recipe, result, result.violation)
   process.exit(result.violation === null ? 0 : 1)
+}
+
+/** Says on stderr how far a world is, from its first moment on. */
+function tellProgress(world: World): void {
+  const begunAt = now()
+  const tellNow = (): void => {
+    const [hours, s] = [(world.now / HOUR_MS).toFixed(2), Math.round((now() - begunAt) / 1e3)]
+    tell(`seed ${world.seed}: ${hours} virtual hours, ${world.events} events, ${s} s\n`)
+  }
+  tellNow()
+  everyMs(tellNow, PROGRESS_MS).unref()
 }
 
 function summaryOf(result: SimulationResult, cpuS: number): string {
@@ -71,7 +89,8 @@ function summaryOf(result: SimulationResult, cpuS: number): string {
 
 function tellFailure(recipe: Recipe, { last }: SimulationResult, violation: Error): void {
   print(`\nVIOLATED: ${violation.message}`)
-  print(`seed ${recipe.seed}, --hours ${recipe.hours}, commit ${commit()}, Node ${process.version}`)
+  const [option, length] = argumentsOf(recipe).slice(2)
+  print(`seed ${recipe.seed}, ${option} ${length}, commit ${commit()}, Node ${process.version}`)
   print(`again: ${commandOf(recipe)}`)
   for (const [actor, lines] of last) {
     print(`\nlast events of ${actor}:`)
@@ -99,8 +118,9 @@ async function runMany(ms: number): Promise<void> {
 
 /** If the world fails, makes it smaller and ends. */
 async function runOne(recipe: Recipe): Promise<void> {
-  const { text, verdict } = await runElsewhere(recipe)
+  const { text, errors, verdict } = await runElsewhere(recipe, { onProgress: tell })
   print(text.trimEnd())
+  if (verdict === null) print(errors)
   if (verdict?.violation === null) return
   if (verdict !== null) await tellSmaller(recipe, verdict)
   process.exit(1)
@@ -117,6 +137,10 @@ async function tellSmaller(recipe: Recipe, verdict: Verdict): Promise<void> {
     onSmaller: () => {}
   })
   print(`smallest that fails in the same way: ${commandOf(smallest)}`)
+}
+
+function tell(text: string): void {
+  process.stderr.write(text)
 }
 
 function print(line: string): void {

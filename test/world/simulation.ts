@@ -10,6 +10,8 @@ import { Network } from './network.ts'
 import { installPlatform } from './platform.ts'
 import { planFaults } from './plan.ts'
 import { happening, type Recipe, takesPart } from './reproduce.ts'
+import { BEGINNING, Rhythm, withDays } from './rhythm.ts'
+import type { Rules } from './rules.ts'
 import { Threads } from './threads.ts'
 import { World } from './world.ts'
 
@@ -46,19 +48,23 @@ export interface SimulationResult {
 
 /**
  * Lives through one world: load and faults for some hours, then quiet, then the end of the gateway. Once in a process, which it
- * takes over. Everything follows from the recipe; `write` gets each line of the log.
+ * takes over. Everything follows from the recipe; `write` gets each line of the log, and `onBegin` the world.
  */
 export async function simulate(
   recipe: Recipe,
-  write: ((line: string) => void) | null = null
+  write: ((line: string) => void) | null = null,
+  onBegin: (world: World) => void = () => {}
 ): Promise<SimulationResult> {
-  const { seed, hours } = recipe
+  const { seed, hours, hasNights } = recipe
   const expected = recipe.expected ?? undefined
   Error.stackTraceLimit = 0 // nobody sees them, and thousands are made
   const stateDir = mkdtempSync(join(FILES, 'gateway-world-'))
   const world = new World(seed, write)
+  onBegin(world)
   const { drawCharacter } = await import('./character.ts')
-  const character = drawCharacter(world)
+  const drawn = drawCharacter(world)
+  const character = hasNights ? withDays(seed, drawn) : drawn
+  const rhythm = hasNights ? new Rhythm(seed) : null
   const reach: Reach = { state: 'open' }
   const disk: Disk = { isFull: false, slowness: 1 }
   const network = new Network(world, {
@@ -71,26 +77,33 @@ export async function simulate(
     return gateway.fork().asWorker()
   }
   const threads = new Threads(world)
-  installPlatform({ world, network, threads, disk, fork })
+  const beginsAt = rhythm?.beginsAt ?? BEGINNING
+  installPlatform({ world, network, threads, disk, beginsAt, fork })
   // What follows may be loaded only now: it takes its clock and its sockets from the world.
-  const [{ WorldGateway }, { WorldUpstream }, { Rules }, { Agents }, { Faults }, { threadBodies }] =
-    await Promise.all([
-      import('./gateway.ts'),
-      import('./upstream.ts'),
-      import('./rules.ts'),
-      import('./agents.ts'),
-      import('./faults.ts'),
-      import('./thread-bodies.ts'),
-      // A gateway loads these when it first needs them, which takes real time.
-      import('../../src/server/rehearsal.ts'),
-      import('../../src/control/panel/audit-note.ts'),
-      import('../../src/control/panel/reload-change.ts')
-    ])
+  const [
+    { WorldGateway },
+    { WorldUpstream },
+    { Rules: RulesOfWorld },
+    { Agents },
+    { Faults },
+    { threadBodies }
+  ] = await Promise.all([
+    import('./gateway.ts'),
+    import('./upstream.ts'),
+    import('./rules.ts'),
+    import('./agents.ts'),
+    import('./faults.ts'),
+    import('./thread-bodies.ts'),
+    // A gateway loads these when it first needs them, which takes real time.
+    import('../../src/server/rehearsal.ts'),
+    import('../../src/control/panel/audit-note.ts'),
+    import('../../src/control/panel/reload-change.ts')
+  ])
   threads.bodies = threadBodies(threads)
   const { workers, env, signIn } = character
   gateway = new WorldGateway({ world, network, stateDir, workers, env, signIn })
   const upstream = new WorldUpstream(world, signIn?.lifetimeS ?? null)
-  const rules = new Rules({ world, network, gateway, upstream, character, expected })
+  const rules = new RulesOfWorld({ world, network, gateway, upstream, character, expected })
   world.note(JSON.stringify(character))
   let violation: Error | null = null
   let begunAt = 0
@@ -104,24 +117,24 @@ export async function simulate(
     rules.noteFresh()
     begunAt = world.now
     agents = numbersTo(character.agents).filter((one) => takesPart(recipe.agents, one))
-    const clients = new Agents(world, { character, rules, chosen: recipe.agents })
+    const clients = new Agents(world, { character, rules, chosen: recipe.agents, rhythm })
     const { touches } = rules
-    const plan = happening(planFaults({ seed, hours }, character), recipe)
+    const plan = happening(planFaults({ seed, hours }, character, rhythm), recipe)
     const surroundings = { world, network, gateway, character, reach, disk, upstream, touches }
     const trouble = new Faults({ ...surroundings, plan })
     happened = trouble.happened
-    await pass(world, hours * HOUR_MS)
+    const endsAt = begunAt + hours * HOUR_MS
+    while (rhythm !== null && rhythm.nextIdleAt(world.now) < endsAt) {
+      await pass(world, rhythm.nextIdleAt(world.now) - world.now)
+      await checkIdle(world, rules)
+    }
+    await pass(world, endsAt - world.now)
     clients.end()
     trouble.end()
     const closedBy = world.now + CLOSING_MS
     await world.run(() => rules.waiting === 0 || world.now > closedBy)
     await pass(world, QUIET_MS)
-    rules.checkQuiet()
-    const operator = world.spawn('operator')
-    await until(
-      world,
-      world.as(operator, async () => rules.checkGauges(await readGauges()))
-    )
+    await checkIdle(world, rules)
     await until(world, gateway.drain())
     await pass(world, DRAIN_MS)
     rules.checkEnded()
@@ -146,6 +159,15 @@ export async function simulate(
     violation,
     last: world.log.lastOfEach()
   }
+}
+
+/** After hours in which nobody has asked. */
+async function checkIdle(world: World, rules: Rules): Promise<void> {
+  rules.checkQuiet()
+  const operator = world.spawn('operator')
+  const ask = async (): Promise<void> => rules.checkGauges(await readGauges())
+  await until(world, world.as(operator, ask))
+  world.end(operator)
 }
 
 async function pass(world: World, ms: number): Promise<void> {

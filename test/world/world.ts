@@ -63,8 +63,6 @@ export class World extends Chance {
   now = 0
   /** Events so far. */
   events = 0
-  /** Called after each event. */
-  onEvent: () => void = () => {}
   /** Belongs to nobody and never ends: what happens outside of all processes. */
   readonly nature: Actor
   readonly #actors = new Set<Actor>()
@@ -216,7 +214,6 @@ export class World extends Chance {
     }
     this.events += 1
     actor.enter(due.act)
-    this.onEvent()
     return true
   }
 

@@ -90,15 +90,17 @@ async function lookFor(
     const recipe: Recipe = {
       seed,
       hours: Number(values.hours),
+      hasNights: false,
       agents: null,
       faults: null,
       expected: null
     }
     const elsewhere = await runElsewhere(recipe, { root })
     cpuS += elsewhere.cpuS
-    const { verdict, text } = elsewhere
+    const { verdict, text, errors } = elsewhere
     // Something is wrong with the machine or the mistake, which says nothing about the rules.
-    if (verdict === null) throw new Error(`seed ${seed} gave no verdict: ${text.slice(-500)}`)
+    if (verdict === null)
+      throw new Error(`seed ${seed} gave no verdict: ${(text + errors).slice(-500)}`)
     const { violation } = verdict
     if (violation !== null) return { found: { seed, violation: violation.slice(0, 120) }, cpuS }
   }
