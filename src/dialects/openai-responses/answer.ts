@@ -1,6 +1,6 @@
 import { sealReasoning } from '../../kiro/conversation/signed-reasoning.ts'
 import type { ReasoningContent } from '../../kiro/wire/payload.ts'
-import type { GatewayError } from '../../shared/errors.ts'
+import { GatewayError } from '../../shared/errors.ts'
 import {
   type AnswerBlock,
   AnswerWriter,
@@ -12,7 +12,7 @@ import { glue, type Written } from '../answer/output-text.ts'
 import type { EndPart, SearchPart } from '../answer/stream-part.ts'
 import { EventWriter, ItemEvents, Output, toEventHead, toSearchEvents } from './item-events.ts'
 import { toStoredResponse } from './stored-response.ts'
-import { ItemMaker, type OutputItem, type ResponsesWishes } from './output-items.ts'
+import { isCompaction, ItemMaker, type OutputItem, type ResponsesWishes } from './output-items.ts'
 import {
   IncompleteReasons,
   ResponseObject,
@@ -86,12 +86,17 @@ export class ResponseWriter extends AnswerWriter<ResponsesWishes> {
     return toSearchEvents(item, this.#events)
   }
 
+  /** @throws {GatewayError} GW_ANSWER_INVALID for half a summary, or none: it must not replace the conversation */
   protected override writeEnd(
     { reason, usage }: EndPart,
     last: AnswerBlock | null,
     isCut: boolean
   ): Written {
     const incomplete = IncompleteReasons[reason] ?? (isCut ? 'max_output_tokens' : null)
+    if (this.plan.asked.own.isCompaction && (incomplete !== null || !this.#hasSummary(last))) {
+      const message = 'The model gave no whole summary of the conversation. Send it again.'
+      throw new GatewayError('GW_ANSWER_INVALID', incomplete ?? 'empty', { message })
+    }
     const state: ResponseState =
       incomplete === null
         ? { status: 'completed', usage }
@@ -111,9 +116,13 @@ export class ResponseWriter extends AnswerWriter<ResponsesWishes> {
   }
 
   protected override writeWhole(): Written {
-    if (this.plan.asked.own.isCompactCall)
-      return this.#response.toCompaction(this.#end, this.#output.items)
+    if (this.plan.asked.own.isCompactCall && this.#end.status === 'completed')
+      return this.#response.toCompaction(this.#end.usage, this.#output.items)
     return this.#response.toJson(this.#end, this.#output.items)
+  }
+
+  #hasSummary(last: AnswerBlock | null): boolean {
+    return last?.kind === 'text' || isCompaction(this.#output.kept.keys())
   }
 
   #block(kind: BlockKind, item: OutputItem): ItemEvents {

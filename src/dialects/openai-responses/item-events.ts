@@ -148,7 +148,9 @@ export class ItemEvents implements AnswerBlock {
     this.#isBroken ||= this.#rawInput !== null && this.#room.isFull
     const rest = how === 'whole' ? this.#add(this.#rawInput?.end() ?? '') : ''
     if (how === 'whole' && !this.#isBroken) return glue(rest, this.finish('completed'))
-    this.#output.add(toItemJson(this.#item, 'incomplete', this.#item.text.written()))
+    // Half a summary must not replace the conversation.
+    if (this.#item.kind !== 'compaction')
+      this.#output.add(toItemJson(this.#item, 'incomplete', this.#item.text.written()))
     return ''
   }
 

@@ -164,7 +164,7 @@ export function toItemJson(item: OutputItem, status: ItemStatus, text: Written):
       return glue(`${called},"arguments":`, json, '}')
     }
     case 'compaction': {
-      // A compaction has no status; half a summary must not replace the conversation.
+      // It has no status, and is empty until it is whole.
       const isSealed = status === 'completed' && item.summaryKeys !== null
       const sealed = isSealed ? sealSummary(toText(text), item.summaryKeys) : ''
       return `{${head},"encrypted_content":"${sealed}"}`

@@ -70,7 +70,8 @@ const SUMMARY_ALONE = {
   tool_choice: 'none',
   reasoning: { effort: 'none' },
   text: null,
-  response_format: null
+  response_format: null,
+  max_output_tokens: null // it would cut the summary off
 } as const
 
 /**
@@ -81,7 +82,7 @@ function asCompactCall({ input, ...rest }: JsonObject): JsonObject {
   if (!isGiven(rest['model'])) {
     throw invalidPart('model', 'is missing; name the model that is to compact the conversation')
   }
-  return { ...rest, input: input ?? [], max_output_tokens: null, stream: false, store: false }
+  return { ...rest, input: input ?? [], stream: false, store: false }
 }
 
 function readRequest(

@@ -1,6 +1,6 @@
 import { toCountMembers } from '../answer/usage.ts'
 import type { ErrorKind } from '../../shared/error-table.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import type { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject } from '../../shared/json.ts'
 import { toOpenAiMessage } from '../answer/openai-error.ts'
 import { glue, glueWith, type Written } from '../answer/output-text.ts'
@@ -64,18 +64,11 @@ export class ResponseObject {
     return glue(`${this.#head},"output":[`, glueWith(',', output), `],${this.#tailOf(state)}`)
   }
 
-  /**
-   * JSON text of the answer to a call to compact.
-   * @throws {GatewayError} GW_ANSWER_INVALID for half a summary, or none: it must not replace the conversation
-   */
-  toCompaction(state: ResponseState, output: readonly Written[]): Written {
-    if (state.status !== 'completed' || output.length === 0) {
-      const message = 'The model gave no whole summary of the conversation. Send it again.'
-      throw new GatewayError('GW_ANSWER_INVALID', state.status, { message })
-    }
+  /** JSON text of the answer to a call to compact. */
+  toCompaction(used: Usage, output: readonly Written[]): Written {
     const { id, created } = this.#identity
     const head = { id, object: 'response.compaction', created_at: created }
-    const usage = JSON.stringify(toResponseUsage(state.usage))
+    const usage = JSON.stringify(toResponseUsage(used))
     const begun = JSON.stringify(head).slice(0, -1)
     return glue(`${begun},"output":[`, glueWith(',', output), `],"usage":${usage}}`)
   }

@@ -91,11 +91,30 @@ t.test('Codex with openai_base_url: "expected exactly one compaction output item
     t.same(plan.repairs, ['turns-merged'])
   })
 
-  t.test('half a summary is none', async (t) => {
-    const writer = createTranslator(plan, responsesIdentity)
-    const { response, output } = readResponsesStream(translate(writer, answerOf('length')))
-    t.match(response, { status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } })
-    t.match(output, [{ type: 'compaction', encrypted_content: '' }])
+  t.test('half a summary is none, streamed or not', async (t) => {
+    const none: StreamPart = {
+      type: 'end',
+      reason: 'stop',
+      usage: { inputTokens: 12, outputTokens: 0 }
+    }
+    for (const parts of [answerOf('length'), [none]]) {
+      const writer = createTranslator(plan, responsesIdentity)
+      const began = parts.slice(0, -1).map((part) => toText(writer.push(part)))
+      const end = parts.at(-1) ?? none
+      let error = new Error('nothing was thrown')
+      try {
+        writer.push(end)
+      } catch (cause) {
+        error = cause as Error
+      }
+      t.match(error, { code: 'GW_ANSWER_INVALID', message: /no whole summary/ })
+      const text = [...began, toText(writer.fail(error))].join('')
+      const events = text.matchAll(/^data: (.*)$/gm).map(([, json = '']) => JSON.parse(json))
+      t.match([...events].at(-1), { type: 'response.failed', response: { output: [] } })
+      const collector = createCollector(plan, responsesIdentity)
+      for (const part of parts.slice(0, -1)) collector.push(part)
+      t.throws(() => collector.push(end), { code: 'GW_ANSWER_INVALID' })
+    }
   })
 })
 

@@ -14,6 +14,11 @@ const HISTORY = [
   { type: 'function_call_output', call_id: 'c', output: 'a.txt' }
 ] as OpenAI.Responses.ResponseInput
 
+/** Begins an answer that breaks off. */
+const HALF = 'half of '
+
+const TRIGGER: unknown = { type: 'compaction_trigger' }
+
 async function setUp(t: Test, start: { readonly compactionKeys?: readonly string[] } = {}) {
   const asked: string[] = []
   const said = ['THE-SUMMARY']
@@ -22,7 +27,8 @@ async function setUp(t: Test, start: { readonly compactionKeys?: readonly string
       asked.push(await text(request))
       const words = said.length > 1 ? said.shift() : said[0]
       if (words !== undefined && words !== '') response.write(textFrame(words))
-      response.end(endFrame)
+      if (words?.startsWith(HALF) === true) response.end()
+      else response.end(endFrame)
     }
     void answer() // the request is read, or the test has failed
   })
@@ -82,6 +88,11 @@ t.test('a limit of the answer does not cut a summary off', async (t) => {
     'a summary of more than one token, with everything that is needed to go on with the work'
   const body = { model: 'auto', input: HISTORY, max_output_tokens: 1 } as const
   t.match(await client.responses.compact(body), { output: [{ type: 'compaction' }] })
+  const asked = { ...body, input: [...HISTORY, TRIGGER] as typeof HISTORY }
+  t.match(await client.responses.create(asked), {
+    status: 'completed',
+    output: [{ type: 'compaction' }]
+  })
 })
 
 t.test('a stored response is compacted by its id', async (t) => {
@@ -94,7 +105,7 @@ t.test('a stored response is compacted by its id', async (t) => {
 t.test('a stored conversation goes on from its compaction alone', async (t) => {
   const { client, asked } = await setUp(t)
   const first = await client.responses.create({ model, input: 'first question' })
-  const input = [{ type: 'compaction_trigger' }] as unknown as typeof HISTORY
+  const input = [TRIGGER] as typeof HISTORY
   const compacted = await client.responses.create({
     model,
     input,
@@ -132,12 +143,30 @@ t.test('a conversation without a whole summary is kept by its client', async (t)
     status: 400,
     param: 'input'
   })
+  said[0] = `${HALF}a summary`
+  t.match(await refusal(client.responses.compact({ model: 'auto', input: HISTORY })), {
+    status: 502
+  })
   upstream.onRequest = (_request, response) => response.writeHead(500).end('{}')
   t.match(await refusal(client.responses.compact({ model: 'auto', input: HISTORY })), {
     status: 502
   })
   const rows = JSON.stringify(messages.filter(({ type }) => type.includes('rows')))
   t.match(rows, /openai-responses/, 'each is a row of usage')
+})
+
+t.test('a conversation goes on from before half a summary', async (t) => {
+  const { client, said, asked } = await setUp(t)
+  const { id: previous_response_id } = await client.responses.create({ model, input: 'before' })
+  said[0] = `${HALF}a summary`
+  const body = { model, input: [TRIGGER] as typeof HISTORY, previous_response_id }
+  t.match(await refusal(client.responses.create(body)), {
+    status: 502,
+    message: /no whole summary/
+  })
+  said[0] = 'fine'
+  await client.responses.create({ model, input: 'go on', previous_response_id })
+  t.match(asked.at(-1), /before.*go on/)
 })
 
 /** The error that a call is refused with. */
