@@ -275,7 +275,7 @@ export class MemoryBudget {
     if (left > 0) this.#held.set(key, left)
     else this.#held.delete(key)
     this.#rate.note(this.#clock.now())
-    this.#admit()
+    if (this.waiting > 0) this.#admit()
   }
 
   #admit(): void {

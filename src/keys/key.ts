@@ -56,6 +56,21 @@ export interface KnownKeys {
 
 export const NO_KNOWN_KEYS: KnownKeys = { isKeyRequired: false, keys: [] }
 
+/** True if what a request of the key does is limited: what it costs, or how many there are. */
+export function hasLimits(
+  key: Pick<NamedKey, 'credits' | 'requestsPerMinute' | 'maxStreams'>
+): boolean {
+  return key.credits !== null || hasCounts(key)
+}
+
+/** True if the key may send only so many requests a minute, or have only so many streams at once. */
+export function hasCounts({
+  requestsPerMinute,
+  maxStreams
+}: Pick<NamedKey, 'requestsPerMinute' | 'maxStreams'>): boolean {
+  return requestsPerMinute !== null || maxStreams !== null
+}
+
 export function whyRefused(
   { expiresAt, revokedAt }: Pick<NamedKey, 'expiresAt' | 'revokedAt'>,
   now: number

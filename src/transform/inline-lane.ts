@@ -46,6 +46,7 @@ export class InlineLane {
   #nextId = 0
   #spentMs = 0
   #isInTurn = false
+  #isContested = false
   #restUntil = -Infinity
 
   constructor(options: InlineLaneOptions) {
@@ -73,8 +74,8 @@ export class InlineLane {
   }
 
   #mayRun(): boolean {
-    if (!this.#options.isCrowded()) return this.#spentMs < TURN_MS
-    return this.#spentMs < CROWDED_TURN_MS && performance.now() >= this.#restUntil
+    if (this.#spentMs < CROWDED_TURN_MS && performance.now() >= this.#restUntil) return true
+    return this.#spentMs < TURN_MS && !this.#options.isCrowded()
   }
 
   #isForThread(bytes: number, key: string): boolean {
@@ -94,11 +95,18 @@ export class InlineLane {
     } finally {
       const endedAt = performance.now()
       const costMs = endedAt - startedAt
-      this.#queue.charge(key, costMs)
+      this.#charge(key, costMs)
       this.#costs.note(key, bytes, costMs)
       if (costMs > CROWDED_TURN_MS) this.#restUntil = endedAt + costMs * CROWDED_REST
       this.#spend(costMs)
     }
+  }
+
+  /** Costs count while jobs wait: the queue forgives all once none does. */
+  #charge(key: string, costMs: number): void {
+    if (!this.#isContested) return
+    this.#queue.charge(key, costMs)
+    this.#isContested = this.#waiting.size > 0
   }
 
   #isDistrusted(key: string): boolean {
@@ -119,6 +127,7 @@ export class InlineLane {
     }
     signal.addEventListener('abort', onAbort, { once: true })
     this.#queue.push(id, key)
+    this.#isContested = true
     this.#waiting.set(id, () => {
       signal.removeEventListener('abort', onAbort)
       try {

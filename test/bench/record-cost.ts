@@ -5,7 +5,8 @@ import { noGrant } from '../../src/ipc/allowance.ts'
 import { Channel } from '../../src/ipc/channel.ts'
 import type { FromWorker, ToWorker } from '../../src/ipc/messages.ts'
 import { BUILT_IN_MODELS } from '../../src/kiro/models/models.ts'
-import { type Charge, KeyLimits, WorkerPrices } from '../../src/server/primary/key-limits.ts'
+import { type Charge, KeyLimits } from '../../src/server/primary/key-limits.ts'
+import { WorkerPrices } from '../../src/server/primary/primary-clients.ts'
 import { Progress } from '../../src/server/worker/open-turns.ts'
 import { RequestRecords, toUsageRow } from '../../src/server/worker/usage-rows.ts'
 import { clientFamilyOf, type TurnRecord } from '../../src/server/turn/turn-record.ts'
@@ -82,9 +83,9 @@ function limitsWith(allowances: Allowances, prices: WorkerPrices): KeyLimits {
 /** What a request of that key does for its limit, from its admission to the end of its call. */
 async function reserve(limits: KeyLimits, arrivedAt: number): Promise<Charge | null> {
   const own = limits.of(KEY)
-  await own?.admit({ arrivedAt, signal })
+  await own.admit({ arrivedAt, signal })
   const request = { model: 'claude-sonnet-4.5', inputTokens: 21_500 }
-  const charge = (await own?.reserve(request, { arrivedAt, signal })) ?? null
+  const charge = await own.reserve(request, { arrivedAt, signal })
   charge?.add({ credits: 0.25, isAnswered: true, isLeft: false })
   charge?.settle()
   return charge

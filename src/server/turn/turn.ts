@@ -14,7 +14,7 @@ import type { Measurement } from '../../dialects/answer/usage.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { RepairCode } from '../../kiro/rules/repair-table.ts'
 import type { TokenLesson } from '../../kiro/tokens/token-gauge.ts'
-import type { NamedKey } from '../../keys/key.ts'
+import { hasLimits, type NamedKey } from '../../keys/key.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { RunningTurn } from '../../ipc/dashboard.ts'
 import type { AnswerMemory } from '../../reply/answer-memory.ts'
@@ -259,7 +259,8 @@ export class Turn implements OpenTurn {
   async #serve(): Promise<void> {
     const { plane, place, namedKey, keyName, dialect, log, requestId } = this.#options
     const { signal } = this.#gone
-    const limits = namedKey === null ? null : plane.limits.of(namedKey)
+    const isLimited = namedKey !== null && hasLimits(namedKey)
+    const limits = isLimited ? plane.limits.of(namedKey) : null
     this.#limits = limits
     const waiter = { key: place, arrivedAt: this.#arrivedAt }
     plane.account.check(place) // a request that can't be served is not worth reading

@@ -5,7 +5,7 @@ import type { FailureFacts, TurnFacts, UsageRow } from '../../ipc/usage-row.ts'
 import { priceFactorOf } from '../../kiro/models/models.ts'
 import { cut } from '../../kiro/wire/fault.ts'
 import type { GatewayError } from '../../shared/errors.ts'
-import type { WorkerPrices } from '../primary/key-limits.ts'
+import type { WorkerPrices } from '../primary/primary-clients.ts'
 import type { Progress } from './open-turns.ts'
 
 export interface EndedTurn {
@@ -100,7 +100,7 @@ export function priceFactor({
 
 export interface RequestRecordsOptions {
   readonly channel: ToPrimary
-  /** Sent before the rows: what is used up and reserved. */
+  /** Sent before rows of keys with a limit: what is used up and reserved. */
   readonly allowances: Pick<Allowances, 'tell'>
   readonly prices: Pick<WorkerPrices, 'tell'>
   readonly isPrimarySilent: () => boolean
@@ -141,8 +141,9 @@ export class RequestRecords {
     const { channel, allowances, prices, isPrimarySilent } = this.#options
     if (isPrimarySilent()) return
     prices.tell()
-    allowances.tell() // before the rows, by which it looks whether a limit is near
     const rows = this.#rows
+    // Before the rows, by which it looks whether a limit is near.
+    if (rows.some(({ charges }) => charges !== undefined)) allowances.tell()
     let begun = this.#begun
     this.#rows = []
     this.#begun = 0

@@ -2,10 +2,11 @@ import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { monotonicNow } from '../../../src/admission/clock.ts'
 import { MemoryBudget } from '../../../src/admission/memory-budget.ts'
-import { MICROS_PER_CREDIT as CREDIT, type NamedKey } from '../../../src/keys/key.ts'
+import { hasLimits, MICROS_PER_CREDIT as CREDIT, type NamedKey } from '../../../src/keys/key.ts'
 import { BUILT_IN_MODELS } from '../../../src/kiro/models/models.ts'
 import { codeOf, GatewayError } from '../../../src/shared/errors.ts'
-import { KeyLimits, type TurnLimits, WorkerPrices } from '../../../src/server/primary/key-limits.ts'
+import { KeyLimits, type TurnLimits } from '../../../src/server/primary/key-limits.ts'
+import { WorkerPrices } from '../../../src/server/primary/primary-clients.ts'
 import { namedKey, perDay, Team } from '../../helper/allowance-team.ts'
 
 const models = [
@@ -47,9 +48,7 @@ async function limitsFor(
     unread: new MemoryBudget(1000, 0),
     now: () => clock.now
   })
-  const own = limits.of(key)
-  if (own === null) throw new Error('the key has no limits')
-  return { team, limits: own, all: limits, clock, prices }
+  return { team, limits: limits.of(key), all: limits, clock, prices }
 }
 
 /** Of requests that are answered without the upstream. */
@@ -95,7 +94,7 @@ t.test('KeyLimits', (t) => {
     await t.rejects(here.admit(wish()), { code: 'GW_KEY_RATE' }, 'credits are nothing to them')
     const credits = namedKey('ben', { credits: perDay(1) })
     t.equal(all.here(credits), null)
-    t.not(all.of(credits), null)
+    t.ok(hasLimits(credits))
   })
 
   t.test('knows the used part of a limit, with what other workers have used', async (t) => {
@@ -151,21 +150,13 @@ t.test('KeyLimits', (t) => {
     })
   })
 
-  t.test('has none for a key without limits', async (t) => {
-    const team = new Team([], 1)
-    const [worker] = team.workers
-    if (worker === undefined) throw new Error('there is no worker')
-    const { allowances } = worker
-    const limits = new KeyLimits({
-      allowances,
-      prices: new WorkerPrices(() => {}),
-      pool: () => ({ poolTimeoutMs: null, maxWaiting: 1 }),
-      models: () => models,
-      unread: new MemoryBudget(1000, 0)
-    })
-    t.equal(limits.of(namedKey('ben')), null)
-    t.equal(worker.sent, 0)
-    await team.close()
+  t.test('are of keys that have at least one', (t) => {
+    const ben = namedKey('ben')
+    t.notOk(hasLimits(ben))
+    t.ok(hasLimits({ ...ben, credits: { limit: 1, period: 'day' } }))
+    t.ok(hasLimits({ ...ben, requestsPerMinute: 1 }))
+    t.ok(hasLimits({ ...ben, maxStreams: 1 }))
+    t.end()
   })
 
   t.test(

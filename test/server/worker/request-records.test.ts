@@ -24,8 +24,8 @@ function rig() {
     prices: { tell: () => sent.push('prices') },
     isPrimarySilent: () => state.isSilent
   })
-  const note = (count: number): void => {
-    for (let n = 0; n < count; n++) records.note(usageRow())
+  const note = (count: number, row = usageRow()): void => {
+    for (let n = 0; n < count; n++) records.note(row)
   }
   const rows = (): readonly number[] => sent.filter((one) => typeof one === 'number')
   return { records, sent, rows, state, note, begun }
@@ -54,9 +54,17 @@ t.test('RequestRecords', (t) => {
   t.test('tells of prices and credits before the rows, which may cross a limit', async (t) => {
     const { records, sent, note } = rig()
     note(1)
+    note(1, { ...usageRow(), charges: [{ credits: 0, period: 1 }] })
     t.same(sent, [])
     records.flush()
-    t.same(sent, ['prices', 'credits', 1])
+    t.same(sent, ['prices', 'credits', 2])
+  })
+
+  t.test('says nothing of credits before rows of keys without a limit', async (t) => {
+    const { records, sent, note } = rig()
+    note(2)
+    records.flush()
+    t.same(sent, ['prices', 2])
   })
 
   t.test('keeps what a primary that hangs would not read, up to a bound', async (t) => {
