@@ -30,6 +30,13 @@ export interface PartReaderOptions {
 
 const NoParts: readonly StreamPart[] = []
 
+interface AnsweredCalls {
+  readonly tools: ToolCalls
+  readonly gate: CallGate
+  /** What came while a call was being written. */
+  readonly waiting: WaitingEvents
+}
+
 /**
  * Makes the parts of one answer from the upstream's events (kiro-protocol §5.5-§6).
  *
@@ -45,11 +52,10 @@ export class PartReader {
   readonly meter: UsageMeter
   readonly #text: AnswerText
   readonly #limit: AnswerLimit
-  readonly #tools: ToolCalls
-  readonly #calls: CallGate
+  /** `null` before the first tool call: most answers have none. */
+  #calls: AnsweredCalls | null = null
   readonly #contextWindowOf: (modelId: string) => number | undefined
   readonly #room: AnswerRoom
-  readonly #waiting: WaitingEvents
   /** Why the answer ended before the model did. A stop string behind the client's limit was never reached. */
   #stop: { readonly by: 'limit' } | { readonly by: 'sequence'; readonly sequence: string } | null =
     null
@@ -74,7 +80,6 @@ export class PartReader {
     })
     const room = options.room ?? ENDLESS_ROOM
     this.#room = room
-    this.#waiting = new WaitingEvents(room)
     this.#text = new AnswerText({
       plan,
       meter: this.meter,
@@ -84,12 +89,6 @@ export class PartReader {
         this.#stop = { by: 'sequence', sequence }
       }
     })
-    this.#tools = new ToolCalls({
-      toolNames: plan.toolNames,
-      room,
-      onLost: (text) => this.meter.addText(text)
-    })
-    this.#calls = new CallGate(this.#limit, plan.asked.isSingleToolCall)
     this.#contextWindowOf = options.contextWindowOf ?? (() => undefined)
     this.#modelId = plan.upstreamModel
     this.#closing = new Closing(options.needsClosing ?? false)
@@ -118,7 +117,7 @@ export class PartReader {
   }
 
   get lostCalls(): number {
-    return this.#tools.broken
+    return this.#calls?.tools.broken ?? 0
   }
 
   push(event: UpstreamEvent): readonly StreamPart[] {
@@ -181,7 +180,7 @@ export class PartReader {
     if (this.#closing.isMissing && !this.isStopped) this.#cut ??= 'lost'
     if (this.#room.isFull) this.#breakOff(parts)
     if (!this.#isInCall && !this.isStopped) this.#endText(parts)
-    if (!this.isStopped) this.#deliver(this.#tools.end(this.#cut === 'lost'), parts)
+    if (!this.isStopped) this.#endCalls(parts)
     if (!this.isStopped) this.#endText(parts)
     this.#endSignature(parts)
     if (this.#stop?.by === 'sequence') this.#text.release(parts)
@@ -238,7 +237,7 @@ export class PartReader {
   }
 
   #readTool(event: ToolEvent): readonly StreamPart[] {
-    const made = this.#tools.push(event)
+    const made = this.#startedCalls().tools.push(event)
     if (made.length === 0) return NoParts
     const parts: StreamPart[] = []
     this.#deliver(made, parts)
@@ -247,47 +246,64 @@ export class PartReader {
 
   /** Defers what comes inside a call: blocks cannot interleave. */
   #postpone(event: UpstreamEvent): readonly StreamPart[] {
-    this.#waiting.add(event, saidBytesOf(event))
+    this.#startedCalls().waiting.add(event, saidBytesOf(event))
     return NoParts
   }
 
   /** Cuts an open call off and releases held text, because the room is full. */
   #breakOff(out: StreamPart[]): void {
-    if (this.#isInCall) this.#calls.cut(out)
+    if (this.#isInCall) this.#calls?.gate.cut(out)
     else if (this.#stop?.by !== 'sequence') this.#text.release(out)
   }
 
   #endText(out: StreamPart[]): void {
-    if (this.#tools.hasSeen) return this.#text.release(out)
+    if (this.#calls?.tools.hasSeen === true) return this.#text.release(out)
     for (const { name, json } of this.#text.end(out)) {
       const id = `call_${randomUUID().replaceAll('-', '').slice(0, 24)}`
-      this.#deliver(this.#tools.push({ type: 'tool', id, name, input: json, stop: true }), out)
+      const { tools } = this.#startedCalls()
+      this.#deliver(tools.push({ type: 'tool', id, name, input: json, stop: true }), out)
     }
   }
 
-  #deliver(made: readonly StreamPart[], out: StreamPart[]): void {
-    this.#pass(made, out)
-    this.#isInCall = this.#calls.isOpen
-    if (!this.#isInCall) this.#resume(out)
+  #endCalls(out: StreamPart[]): void {
+    if (this.#calls !== null) this.#deliver(this.#calls.tools.end(this.#cut === 'lost'), out)
   }
 
-  #pass(made: readonly StreamPart[], out: StreamPart[]): void {
+  #startedCalls(): AnsweredCalls {
+    const { toolNames, asked } = this.#plan
+    const room = this.#room
+    this.#calls ??= {
+      tools: new ToolCalls({ toolNames, room, onLost: (text) => this.meter.addText(text) }),
+      gate: new CallGate(this.#limit, asked.isSingleToolCall),
+      waiting: new WaitingEvents(room)
+    }
+    return this.#calls
+  }
+
+  #deliver(made: readonly StreamPart[], out: StreamPart[]): void {
+    const { gate, waiting } = this.#startedCalls()
+    this.#pass(made, gate, out)
+    this.#isInCall = gate.isOpen
+    if (!this.#isInCall) this.#resume(waiting, out)
+  }
+
+  #pass(made: readonly StreamPart[], gate: CallGate, out: StreamPart[]): void {
     for (const [index, part] of made.entries()) {
       if (this.isStopped) return
       if (part.type === 'tool-start') {
         this.#text.release(out)
         if (this.isStopped) return
         this.meter.addText(part.name)
-        this.#calls.start(made, index, out)
+        gate.start(made, index, out)
       } else if (part.type === 'tool-delta') {
         this.meter.addText(part.json)
-        this.#calls.delta(part.json, out)
-      } else if (part.type === 'tool-end') this.#calls.end(part, out)
+        gate.delta(part.json, out)
+      } else if (part.type === 'tool-end') gate.end(part, out)
     }
   }
 
-  #resume(out: StreamPart[]): void {
-    for (const event of this.#waiting.take()) {
+  #resume(waiting: WaitingEvents, out: StreamPart[]): void {
+    for (const event of waiting.take()) {
       if (this.isStopped) return
       for (const part of this.#read(event)) out.push(part)
     }
@@ -300,7 +316,7 @@ export class PartReader {
   }
 
   #reason(): EndReason {
-    const { hasWholeCalls, hasCutCalls } = this.#calls
+    const { hasWholeCalls = false, hasCutCalls = false } = this.#calls?.gate ?? {}
     return toEndReason({
       isStopped: this.#stop?.by === 'sequence',
       isLost: this.#cut === 'lost',
@@ -309,7 +325,7 @@ export class PartReader {
         hasWholeCalls && !(hasCutCalls && this.#plan.asked.isStream) && !this.#room.isFull,
       isCutOff:
         this.#cut === 'limit' ||
-        this.#tools.broken > 0 ||
+        this.lostCalls > 0 ||
         this.#stop?.by === 'limit' ||
         this.#room.isFull,
       isWindowFull: this.meter.isWindowFull,
