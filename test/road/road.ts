@@ -63,8 +63,11 @@ try {
   }
   await delay(SettledMs)
   const look = both(without(await take(), still), without(await takePrimary(), stillPrimary))
-  await stream(Short, { key: keys.plain }) // over a new connection: the silence outlasted the client's last one
-  await delay(SettledMs)
+  // The silence outlasted the client's connection, and the second may go over one to the upstream that was opened ahead.
+  for (const _ of ['over a new connection', 'perhaps over another', 'over that']) {
+    await stream(Short, { key: keys.plain })
+    await delay(SettledMs)
+  }
   await take()
   await takePrimary()
   await stream(Short, { key: keys.plain })
