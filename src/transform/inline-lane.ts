@@ -102,7 +102,7 @@ export class InlineLane {
     }
   }
 
-  /** Costs count while jobs wait: the queue forgives all once none does. */
+  /** Charges a cost while jobs wait: the queue forgives all once none does. */
   #charge(key: string, costMs: number): void {
     if (!this.#isContested) return
     this.#queue.charge(key, costMs)

@@ -33,7 +33,7 @@ const NoParts: readonly StreamPart[] = []
 interface AnsweredCalls {
   readonly tools: ToolCalls
   readonly gate: CallGate
-  /** What came while a call was being written. */
+  /** Events that came while a call was being written. */
   readonly waiting: WaitingEvents
 }
 
