@@ -45,6 +45,8 @@ export class UsageMeter {
   #isReasoningUnseen = false
   #credits: number | undefined
   #counts: TokenUsage = {}
+  /** The counts that can be believed. */
+  #told: TokenUsage = {}
 
   constructor(options: UsageMeterOptions) {
     this.#options = options
@@ -83,6 +85,7 @@ export class UsageMeter {
 
   addCounts(counts: TokenUsage): void {
     this.#counts = { ...this.#counts, ...counts }
+    this.#told = believableOf(this.#counts)
   }
 
   setPercentage(percentage: number): void {
@@ -158,13 +161,12 @@ export class UsageMeter {
   }
 
   get #isInputCounted(): boolean {
-    const { uncachedInputTokens } = this.#toldCounts()
-    return countOf(uncachedInputTokens) !== undefined
+    return this.#told.uncachedInputTokens !== undefined
   }
 
   /** Tokens of the window in the last digit of the percentage. */
   #percentageWithin(): number {
-    if (countOf(this.#toldCounts().totalTokens) !== undefined) return 0
+    if (this.#told.totalTokens !== undefined) return 0
     return Math.max(1, (this.#contextWindow / 100) * lastDigitOf(this.#percentage))
   }
 
@@ -174,28 +176,24 @@ export class UsageMeter {
   }
 
   #toldInput(): Omit<Usage, 'outputTokens'> {
-    const counts = this.#toldCounts()
-    const cacheReadTokens = countOf(counts.cacheReadInputTokens)
-    const cacheWriteTokens = countOf(counts.cacheWriteInputTokens)
+    const {
+      cacheReadInputTokens: cacheReadTokens,
+      cacheWriteInputTokens: cacheWriteTokens,
+      uncachedInputTokens
+    } = this.#told
     const cachedTokens = (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0)
     const byPercentage = Math.floor((this.#percentage / 100) * this.#contextWindow)
-    const allTokens = countOf(counts.totalTokens) ?? byPercentage
+    const allTokens = this.#told.totalTokens ?? byPercentage
     return {
       inputTokens:
-        countOf(counts.uncachedInputTokens) ??
-        Math.max(0, allTokens - this.#outputTokens() - cachedTokens),
+        uncachedInputTokens ?? Math.max(0, allTokens - this.#outputTokens() - cachedTokens),
       ...(cacheReadTokens !== undefined && { cacheReadTokens }),
       ...(cacheWriteTokens !== undefined && { cacheWriteTokens })
     }
   }
 
   #outputTokens(): number {
-    const told = countOf(this.#toldCounts().outputTokens)
-    return told ?? this.saidTokens
-  }
-
-  #toldCounts(): TokenUsage {
-    return sumOf(this.#counts) > 0 ? this.#counts : {}
+    return this.#told.outputTokens ?? this.saidTokens
   }
 }
 
@@ -212,13 +210,12 @@ function lastDigitOf(percentage: number): number {
   return digit
 }
 
-function countOf(tokens: number | undefined): number | undefined {
-  const isCount = tokens !== undefined && tokens >= 0 && tokens <= MaxTokens
-  return isCount ? Math.floor(tokens) : undefined
-}
-
-function sumOf(counts: TokenUsage): number {
-  return Object.values(counts).reduce<number>((sum, tokens) => sum + (countOf(tokens) ?? 0), 0)
+/** Leaves out what cannot be a count. None is believed if all are zero. */
+function believableOf(counts: TokenUsage): TokenUsage {
+  const good = Object.entries(counts).flatMap(([name, tokens]: readonly [string, number]) =>
+    tokens >= 0 && tokens <= MaxTokens ? [[name, Math.floor(tokens)] as const] : []
+  )
+  return good.some(([, tokens]) => tokens > 0) ? Object.fromEntries(good) : {}
 }
 
 /**
