@@ -35,6 +35,14 @@ export function freeMemory(bytes: Uint8Array): void {
   if (ownsMemory(bytes)) bytes.buffer.transfer(0)
 }
 
+/** Memory of fewer bytes costs less when V8 collects it, and may be a pool's. */
+export const MIN_FREED_BYTES = 16 * 1024
+
+/** Like `freeMemory()`, for long bytes: memory of buffers makes V8 collect its whole heap every few dozen requests. */
+export function freeIfLong(bytes: Uint8Array): void {
+  if (bytes.byteLength >= MIN_FREED_BYTES) freeMemory(bytes)
+}
+
 /** Memory filled from its beginning and not cleared: only written bytes, never another request's, are returned. */
 export class UnwrittenMemory {
   readonly #memory: Buffer<ArrayBuffer>

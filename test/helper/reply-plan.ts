@@ -31,7 +31,7 @@ export function replyPlan(changes: Partial<PlanChanges> = {}): ReplyPlan<Wishes>
     isLegacyCall = false,
     safeguards = [],
     toolForms = {},
-    echo = '{}',
+    echo = {},
     isCompaction = false,
     isCompactCall = false,
     isSealed = dialect === 'openai-responses',

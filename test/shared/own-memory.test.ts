@@ -1,9 +1,11 @@
 import t from 'tap'
 import {
   allocateWithHeadroom,
+  freeIfLong,
   freeMemory,
   HEADROOM_BYTES,
   lendMemory,
+  MIN_FREED_BYTES,
   ownsMemory,
   UnwrittenMemory
 } from '../../src/shared/own-memory.ts'
@@ -31,6 +33,14 @@ t.test('allocateWithHeadroom()', async (t) => {
   const bytes = allocateWithHeadroom(100)
   t.equal(bytes.byteLength, 100)
   t.equal(bytes.byteOffset, HEADROOM_BYTES)
+})
+
+t.test('freeIfLong()', async (t) => {
+  const [long, short] = [new Uint8Array(MIN_FREED_BYTES), new Uint8Array(MIN_FREED_BYTES - 1)]
+  freeIfLong(long)
+  freeIfLong(short)
+  t.equal(long.byteLength, 0)
+  t.equal(short.byteLength, MIN_FREED_BYTES - 1)
 })
 
 t.test('freeMemory()', async (t) => {

@@ -96,7 +96,9 @@ export class OutputText {
 }
 
 export function glue(...texts: readonly Written[]): Written {
-  if (texts.every((text) => typeof text === 'string')) return texts.join('')
+  // Not `join()`, which copies what is long each time that it is glued into something else.
+  if (texts.every((text) => typeof text === 'string'))
+    return texts.reduce((all, text) => all + text, '')
   const parts: (string | Uint8Array)[] = []
   for (const text of texts) {
     if (typeof text !== 'string') for (const part of text) append(parts, part)

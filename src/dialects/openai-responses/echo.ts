@@ -34,29 +34,32 @@ export function echoOfTools({ tools }: Pick<ResponsesBody, 'tools'>): string | n
 }
 
 /**
- * Repeats the request's members. Clients with generated validators refuse tools or formats that lack a member. `tools`: see
+ * Repeats the request's members, as JSON texts by name. Clients with generated validators refuse tools or formats that lack a member. `tools`: see
  * `echoOfTools()`.
  */
-export function echoOf(body: ResponsesBody, tools: string | null): string {
+export function echoOf(
+  body: ResponsesBody,
+  tools: string | null
+): Readonly<Record<string, string>> {
   const said: Readonly<Record<string, unknown>> = {
     ...body,
     tool_choice: toChoice(body.tool_choice),
     text: toText(body),
     reasoning: body.reasoning && { effort: null, summary: null, ...body.reasoning }
   }
-  const echo: string[] = []
+  const echo: Record<string, string> = {}
   for (const name of ECHOED) {
     if (name === 'tools') {
-      if (tools !== null) echo.push(`"tools":${tools}`)
+      if (tools !== null) echo[name] = tools
       continue
     }
     const value = said[name]
     if (value === undefined || value === null) continue
     if (typeof value === 'string' && value.length > MAX_ECHO_CHARS) continue
     const json = JSON.stringify(value)
-    if (typeof value === 'string' || json.length <= MAX_ECHO_CHARS) echo.push(`"${name}":${json}`)
+    if (typeof value === 'string' || json.length <= MAX_ECHO_CHARS) echo[name] = json
   }
-  return `{${echo.join(',')}}`
+  return echo
 }
 
 function toTool(tool: JsonObject): JsonObject {

@@ -135,12 +135,20 @@ function* endOfString(bytes: Buffer, from: number): Scan<number> {
 /** Bytes of most names and many values: the search of a buffer begins to pay above. */
 const SHORT_BYTES = 48
 
-/** Place behind the closing quote of a string that is short and has no escapes; -1 for others. */
-function endOfShortString(bytes: Buffer, from: number): number {
-  for (let at = from + 1; at <= from + SHORT_BYTES; at++) {
+/** Like `endOfString()`, without its pauses; -1 also for a string with escaped quotes that is longer than a step. */
+function endOfStringNow(bytes: Buffer, from: number): number {
+  let at = from + 1
+  for (; at <= from + SHORT_BYTES && bytes[at] !== BACKSLASH; at++) {
+    if (bytes[at] === QUOTE) return at + 1
+  }
+  const first = bytes.indexOf(QUOTE, at)
+  if (first === -1) return -1
+  if (!isEscaped(bytes, first)) return first + 1
+  const end = Math.min(bytes.byteLength, first + STEP_BYTES)
+  for (at = first + 1; at < end; at++) {
     const byte = bytes[at]
     if (byte === QUOTE) return at + 1
-    if (byte === BACKSLASH) return -1
+    if (byte === BACKSLASH) at++
   }
   return -1
 }
@@ -176,8 +184,8 @@ function* endOfNested(bytes: Buffer, from: number): Scan<number> {
     }
     const byte = bytes[at]
     if (byte === QUOTE) {
-      const plainEnd = endOfShortString(bytes, at)
-      at = plainEnd === -1 ? yield* endOfString(bytes, at) : plainEnd
+      const end = endOfStringNow(bytes, at)
+      at = end === -1 ? yield* endOfString(bytes, at) : end
       if (at === -1) return -1
       continue
     }

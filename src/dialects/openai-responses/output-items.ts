@@ -15,8 +15,8 @@ import { openSummary, sealSummary, type SummaryKeys } from '../../shared/sealed-
 export interface ResponsesWishes {
   /** Forms of the offered tools by the client's full name, without plain functions. */
   readonly toolForms: Readonly<Record<string, ToolForm>>
-  /** JSON text of an object: members of the request that the answer repeats. */
-  readonly echo: string
+  /** Members of the request that the answer repeats, as JSON texts by name. */
+  readonly echo: Readonly<Record<string, string>>
   /** The text is a summary that will replace the conversation. */
   readonly isCompaction: boolean
   /** The answer is that of a call to compact. */

@@ -1,7 +1,6 @@
 import { toCountMembers } from '../answer/usage.ts'
 import type { ErrorKind } from '../../shared/error-table.ts'
 import type { GatewayError } from '../../shared/errors.ts'
-import { asJsonObject } from '../../shared/json.ts'
 import { toOpenAiMessage } from '../answer/openai-error.ts'
 import { glue, glueWith, type Written } from '../answer/output-text.ts'
 import type { AnswerIdentity } from '../answer/answer-writer.ts'
@@ -41,6 +40,10 @@ const DEFAULTS = {
   metadata: {}
 } as const
 
+const DEFAULT_TEXTS = Object.entries(DEFAULTS).map(
+  ([name, value]) => [name, JSON.stringify(value)] as const
+)
+
 export class ResponseObject {
   readonly #head: string
   readonly #now: () => number
@@ -52,9 +55,9 @@ export class ResponseObject {
     this.#identity = identity
     const { model, keepsItems, own: wishes } = asked
     const own = { id, object: 'response', created_at: created, model, store: keepsItems }
-    const said = { ...own, ...DEFAULTS, ...asJsonObject(JSON.parse(wishes.echo)), ...own }
-    // A slice that leaves one character out.
-    this.#head = JSON.stringify(said).slice(0, -1)
+    let head = JSON.stringify(own).slice(0, -1)
+    for (const [name, text] of DEFAULT_TEXTS) head += `,"${name}":${wishes.echo[name] ?? text}`
+    this.#head = head
   }
 
   /** Time of the end, once it was told. */

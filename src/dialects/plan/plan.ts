@@ -93,9 +93,8 @@ export function keptBytesOf(value: unknown): number {
     for (const item of value) bytes += SLOT_BYTES + keptBytesOf(item)
     return bytes
   }
-  for (const [name, member] of Object.entries(value)) {
-    bytes += SLOT_BYTES + keptBytesOf(name) + keptBytesOf(member)
-  }
+  for (const name of Object.keys(value)) bytes += SLOT_BYTES + keptBytesOf(name)
+  for (const member of Object.values(value)) bytes += keptBytesOf(member)
   return bytes
 }
 

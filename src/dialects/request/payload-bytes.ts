@@ -17,7 +17,7 @@ import {
 } from '../../kiro/wire/payload.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
-import { allocateWithHeadroom, shorten } from '../../shared/own-memory.ts'
+import { allocateWithHeadroom, freeIfLong, shorten } from '../../shared/own-memory.ts'
 import {
   LONE_SURROGATE,
   type PayloadText,
@@ -142,7 +142,9 @@ export function encodeBehind(
   const { from } = places
   if (text === null || from === null || text.maySplit) return null
   const bytes = insertPieces(text.bytes, from.bytes, pieces)
-  if (bytes.length !== text.bytes.length + settled.bytes + 1)
+  const ownBytes = text.bytes.length
+  freeIfLong(text.bytes)
+  if (bytes.length !== ownBytes + settled.bytes + 1)
     throw new Error('the pieces are not the text that has settled')
   const chars = text.chars + settled.chars + 1
   if (bytes.length > usualRoom(bodyBytes)) return null

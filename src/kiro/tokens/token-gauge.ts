@@ -81,7 +81,7 @@ export function newGauge(model: string): GaugeState {
   return {
     model,
     factors: FIRST_FACTORS,
-    spread: firstSpread(),
+    spread: FIRST_SPREAD,
     lessons: 0,
     surprises: 0,
     errors: []
@@ -172,7 +172,7 @@ export function learnFrom(gauge: GaugeState, lesson: TokenLesson): GaugeState | 
     factors: withinBounds(
       gauge.factors.map((factor, at) => factor + ((along[at] ?? 0) * heeded) / variance)
     ),
-    spread: isChange ? firstSpread() : nextSpread(gauge.spread, along, variance),
+    spread: isChange ? FIRST_SPREAD : nextSpread(gauge.spread, along, variance),
     lessons: Math.min(MAX_LESSONS, gauge.lessons + 1),
     surprises: isChange ? 0 : surprises,
     errors: [...gauge.errors, Math.min(1e6, error)].slice(-MAX_ERRORS)
@@ -283,19 +283,16 @@ function nextSpread(
   )
 }
 
-function firstSpread(): readonly number[] {
-  return Array.from({ length: SIZE * SIZE }, (_, at) => {
-    const [row, column] = [Math.floor(at / SIZE), at % SIZE]
-    const common = row < TEXT_GROUPS && column < TEXT_GROUPS ? COMMON_SPREAD ** 2 : 0
-    return common + (row === column ? (FIRST_SPREADS[row] ?? 0) ** 2 : 0)
-  })
-}
+const FIRST_SPREAD: readonly number[] = Array.from({ length: SIZE * SIZE }, (_, at) => {
+  const [row, column] = [Math.floor(at / SIZE), at % SIZE]
+  const common = row < TEXT_GROUPS && column < TEXT_GROUPS ? COMMON_SPREAD ** 2 : 0
+  return common + (row === column ? (FIRST_SPREADS[row] ?? 0) ** 2 : 0)
+})
 
 /** Keeps every factor at most as uncertain as at first, and never certain: then nothing could be learnt. */
 function withinPrior(spread: readonly number[]): readonly number[] {
-  const first = firstSpread()
   const scales = Array.from({ length: SIZE }, (_, at) => {
-    const [is, most] = [spread[at * SIZE + at] ?? 0, first[at * SIZE + at] ?? 0]
+    const [is, most] = [spread[at * SIZE + at] ?? 0, FIRST_SPREAD[at * SIZE + at] ?? 0]
     return is > most ? Math.sqrt(most / is) : 1
   })
   return spread.map((one, at) => {

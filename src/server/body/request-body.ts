@@ -1,6 +1,11 @@
 import type { IncomingMessage } from 'node:http'
 import { abortErrorOf, codeOf, GatewayError, messageOf } from '../../shared/errors.ts'
-import { ByteBlocks, freeMemory, UnwrittenMemory } from '../../shared/own-memory.ts'
+import {
+  ByteBlocks,
+  freeMemory,
+  MIN_FREED_BYTES,
+  UnwrittenMemory
+} from '../../shared/own-memory.ts'
 import { PausableRequest } from './node-insides.ts'
 
 export interface BodyLimits {
@@ -113,9 +118,6 @@ class BodySize {
   }
 }
 
-/** Smaller chunks may share a pool's memory. */
-const MIN_FREED_BYTES = 16 * 1024
-
 interface BodyReaderOptions {
   readonly request: IncomingMessage
   readonly timeoutMs: number
@@ -202,7 +204,6 @@ class BodyReader {
     if (this.#bytes > this.#reserved && !this.#isMakingRoom) void this.#makeRoom() // cannot reject
   }
 
-  /** Freed by hand: memory of buffers makes V8 collect its whole heap every few dozen bodies. */
   #freeSoon(chunk: Buffer): void {
     if (chunk.byteLength < MIN_FREED_BYTES) return
     if (this.#spent.push(chunk) > 1) return

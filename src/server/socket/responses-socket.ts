@@ -15,6 +15,7 @@ import { toStoredConversation } from '../../dialects/openai-responses/earlier-it
 import { MAX_BEFORE } from '../../dialects/openai-responses/stored-response.ts'
 import { asGatewayError, GatewayError } from '../../shared/errors.ts'
 import { parseJsonObject } from '../../shared/json.ts'
+import { freeIfLong } from '../../shared/own-memory.ts'
 import type { BodyMemory } from '../turn/body-memory.ts'
 import type { EarlierConversation } from '../turn/body.ts'
 import type { KeptTurns } from '../turn/kept-turns.ts'
@@ -497,8 +498,10 @@ export class ResponsesSocket {
       this.#onAnswered()
     })
     try {
+      const sent = toRequestBody(event)
+      freeMessage(event.bytes)
       const arrived = {
-        ...toRequestBody(event),
+        ...sent,
         memory,
         earlier,
         onStream: () => leaveLine?.(),
@@ -625,6 +628,14 @@ function release(all: readonly Held[]): void {
     memory.release()
     leaveLine?.()
   }
+}
+
+/** Of the longest frame. In front of a shorter one, frames that fit into as many bytes have no content. */
+const MAX_HEADER_BYTES = 14
+
+/** Frees a message's memory, unless that has the content of other frames. */
+export function freeMessage(message: Buffer): void {
+  if (message.byteOffset <= MAX_HEADER_BYTES) freeIfLong(message)
 }
 
 function toConversation(kept: KeptConversation | null, parts: number): Buffer | null {

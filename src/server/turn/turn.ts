@@ -22,6 +22,7 @@ import type { ClientResponse } from '../../reply/client-response.ts'
 import { type AnswerSink, CollectReply, KeptReply } from '../../reply/sinks.ts'
 import { StallTimer, StreamReply, whenSent } from '../../reply/stream-reply.ts'
 import { abortErrorOf, asGatewayError, GatewayError } from '../../shared/errors.ts'
+import { freeIfLong } from '../../shared/own-memory.ts'
 import type { TurnTrace } from '../../tracing/turn-trace.ts'
 import { RequestPayload } from '../../upstream/call/requests.ts'
 import { askUpstream } from '../ask/ask-upstream.ts'
@@ -339,6 +340,7 @@ export class Turn implements OpenTurn {
     const { plane } = this.#options
     const { memory } = body
     const converted = await convertClientBody(plane, body, this.#gone.signal)
+    freeIfLong(body.body)
     const { payload: bytes, plan, leftOut, input, turns } = converted
     if (turns !== null) this.#options.arrived?.onTurns(turns)
     this.#progress.end('transform')

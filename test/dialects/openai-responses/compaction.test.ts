@@ -56,8 +56,8 @@ t.test('Codex with openai_base_url: "expected exactly one compaction output item
       rounds: null
     })
     t.match(
-      JSON.parse(plan.asked.own.echo),
-      { tool_choice: 'auto', reasoning: { effort: 'high' } },
+      plan.asked.own.echo,
+      { tool_choice: '"auto"', reasoning: /"effort":"high"/ },
       'as it was sent'
     )
   })

@@ -122,8 +122,9 @@ t.test('one session of Responses requests has one conversation id', async (t) =>
 })
 
 function echoOf(more: object) {
-  return JSON.parse(
-    convert('openai-responses', { model: 'auto', input: 'hi', ...more }).plan.asked.own.echo
+  const { plan } = convert('openai-responses', { model: 'auto', input: 'hi', ...more })
+  return Object.fromEntries(
+    Object.entries(plan.asked.own.echo).map(([name, json]) => [name, JSON.parse(json)])
   )
 }
 

@@ -346,8 +346,8 @@ t.test('the response has all that the SDK does not expect to be missing', async 
 })
 
 t.test('the response repeats members of the request, but never its own', async (t) => {
-  const mine = { id: 'mine', status: 'queued', output: [1] }
-  const echo = JSON.stringify({ metadata: { a: 'b' }, temperature: 0.5, ...mine })
+  const mine = { id: '"mine"', status: '"queued"', output: '[1]' }
+  const echo = { metadata: '{"a":"b"}', temperature: '0.5', ...mine }
   const { response } = readResponsesStream(streamOf([end()], { echo, keepsItems: true }))
   t.match(response, { metadata: { a: 'b' }, temperature: 0.5, tool_choice: 'auto', store: true })
   t.match(response, { id: responsesIdentity.id, status: 'completed', output: [] })

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
 import { FakePrimary, type FakePrimaryOptions } from '../../helper/fake-primary.ts'
 import { FrameClient, responseIdOf } from '../../helper/frame-client.ts'
+import { freeMessage } from '../../../src/server/socket/responses-socket.ts'
 import { endFrame, textFrame } from '../../helper/upstream-frames.ts'
 
 /** A gateway, and the bodies that its upstream was sent. */
@@ -284,3 +285,18 @@ t.test(
     t.match(after, [{ type: 'error', error: { code: 'previous_response_not_found' } }])
   }
 )
+
+t.test('the memory of a message is freed unless it has content of other frames', async (t) => {
+  const read = 40_000
+  const freed = (from: number, to: number): boolean => {
+    const memory = new ArrayBuffer(read)
+    freeMessage(Buffer.from(memory, from, to - from))
+    return memory.detached
+  }
+  t.ok(freed(0, read), 'put together from several reads')
+  t.ok(freed(8, read), 'behind its header')
+  t.ok(freed(14, read), 'behind its header and a frame without content')
+  t.notOk(freed(15, read), 'behind a ping of one byte')
+  t.notOk(freed(8, read - 1), 'before another frame')
+  t.notOk(freed(read - 8, read), 'short')
+})
