@@ -630,7 +630,7 @@ function release(all: readonly Held[]): void {
   }
 }
 
-/** Of the longest frame. In front of a shorter one, frames that fit into as many bytes have no content. */
+/** Header of the longest frame. What fits in front of a shorter one's are frames without content. */
 const MAX_HEADER_BYTES = 14
 
 /** Frees a message's memory, unless that has the content of other frames. */
