@@ -20,7 +20,7 @@ export type FaultName =
   | 'full disk'
   | 'slow disk'
 
-const ALL_FAULTS: readonly FaultName[] = [
+export const ALL_FAULTS: readonly FaultName[] = [
   'cut',
   'halve',
   'vanish',
@@ -37,7 +37,7 @@ const ALL_FAULTS: readonly FaultName[] = [
 ]
 
 /** Only a sign-in that is renewed writes files while the gateway serves. */
-const DISK_FAULTS: readonly FaultName[] = ['full disk', 'slow disk']
+export const DISK_FAULTS: readonly FaultName[] = ['full disk', 'slow disk']
 
 /** What one world is like, all of it drawn from its seed before anything happens. */
 export interface Character {

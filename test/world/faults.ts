@@ -27,6 +27,8 @@ export interface FaultOptions {
 }
 
 const HOUR_MS = 3_600_000
+/** Part of the workers that are killed while the upstream stands still. */
+const BESIDE_STANDSTILL = 0.3
 
 /** Carries out what goes wrong around the gateway, as planned. */
 export class Faults {
@@ -92,6 +94,8 @@ export class Faults {
       const worker = chance.pick(workers)
       touches.onKill(worker.actor)
       worker.kill()
+      // An upstream that stands still keeps the connections of the dead.
+      if (chance.isTrue(BESIDE_STANDSTILL)) this.#pause(this.#options.upstream.actor, 3_000)
     },
     pause: (chance) => {
       const { gateway } = this.#options
@@ -109,7 +113,8 @@ export class Faults {
     silence: (chance) => this.#unreachable(null, chance),
     resize: (chance) => {
       const { gateway, character } = this.#options
-      const most = Math.max(character.workers, chance.pick([2, 3, 5, 8, 20]))
+      const now = gateway.config.pool.maxConnections ?? character.maxConnections
+      const most = Math.max(character.workers, chance.pick([2, 3, 5, 8, 20, now - 1, now - 2]))
       gateway.reload({
         HTTP_MAX_CONNECTIONS: String(most),
         HTTP_MAX_KEEPALIVE_CONNECTIONS: String(Math.ceil(most / 2))

@@ -1,12 +1,14 @@
 import type { PlannedFault } from './plan.ts'
 
+/** An even load as drawn, days of a team with nights and weekends, or more questions than connections and much that goes wrong. */
+export type Load = 'even' | 'days' | 'busy'
+
 /** A world: its seed, its length, and what of it takes part. Everything in it follows from this. */
 export interface Recipe {
   readonly seed: number
   /** Virtual hours of load. */
   readonly hours: number
-  /** Whether they are days of a team, with nights and weekends, instead of hours of an even load. */
-  readonly hasNights: boolean
+  readonly load: Load
   /** Numbers of the agents that take part; `null` for all. */
   readonly agents: readonly number[] | null
   /** Numbers of the faults that happen; `null` for all. */
@@ -29,9 +31,10 @@ export function happening(
 
 /** Returns the arguments of `npm run simulate --` that make this world again. */
 export function argumentsOf(recipe: Recipe): readonly string[] {
-  const { seed, hours, hasNights, agents, faults, expected } = recipe
-  const length = hasNights ? ['--days', daysText(hours)] : ['--hours', String(hours)]
+  const { seed, hours, load, agents, faults, expected } = recipe
+  const length = load === 'days' ? ['--days', daysText(hours)] : ['--hours', String(hours)]
   const args = ['--seed', String(seed), ...length]
+  if (load === 'busy') args.push('--busy')
   if (agents !== null) args.push('--agents', listText(agents))
   if (faults !== null) args.push('--faults', listText(faults))
   if (expected !== null) args.push('--expected', String(expected))

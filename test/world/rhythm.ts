@@ -1,6 +1,4 @@
 import { Chance } from './chance.ts'
-import type { Character } from './character.ts'
-import type { KeyPlan } from './keys.ts'
 
 /** When a world begins, for clocks on the wall. */
 export const BEGINNING = Date.UTC(2026, 0, 5, 9)
@@ -58,21 +56,3 @@ export class Rhythm {
     return night > ms ? night : night + 24 * HOUR_MS
   }
 }
-
-/** A world of days instead of hours: few people, who think for longer, keys with limits by the calendar, records that are dropped. */
-export function withDays(seed: number, character: Character): Character {
-  const chance = Chance.for(seed, 'days')
-  const retentionDays = chance.pick([1, 2, 90])
-  return {
-    ...character,
-    env: { ...character.env, USAGE_RETENTION_DAYS: String(retentionDays) },
-    agents: chance.pick([1, 2, 4]),
-    thinkMs: chance.pick([120_000, 300_000, 900_000]),
-    faultMs: chance.pick([600_000, 3_600_000, 14_400_000]),
-    keys: character.keys.map((plan) => ({ ...plan, period: chance.pick(PERIODS) })),
-    signIn:
-      character.signIn === null ? null : { lifetimeS: chance.pick([300, 1_200, 3_600, 28_800]) }
-  }
-}
-
-const PERIODS: readonly KeyPlan['period'][] = ['day', 'day', 'week', 'month', 'total']

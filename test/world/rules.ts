@@ -32,6 +32,9 @@ const ATTEMPTS_OF: Readonly<Record<string, number>> = {
   'sim:unavailable': 3
 }
 
+/** `UPSTREAM_MAX_ATTEMPTS`. */
+const MOST_ATTEMPTS = 3
+
 /** Gauges of `GET /metrics`, without the prefix of their names, that say what is under way. */
 const ZERO_IN_QUIET = [
   'requests_in_flight',
@@ -98,7 +101,11 @@ export class Rules {
     options.upstream.onPresented = (token) => this.signIn.onPresented(token)
     options.upstream.onAsked = (ask) => this.keys.onAsked(ask)
     options.upstream.onMetered = (ask, credits) => this.keys.onMetered(ask, credits)
-    this.touches = new Touches({ ...options, isOpen: (ask) => this.#open.has(ask) })
+    this.touches = new Touches({
+      ...options,
+      isOpen: (ask) => this.#open.has(ask),
+      onAttempt: (ask, attempt) => this.#checkAttempts(ask, attempt)
+    })
     options.gateway.onKilled = (worker) => {
       if (!this.touches.onDeath(worker))
         this.#refuse(`${worker.name} is killed, and it did nothing wrong`)
@@ -166,6 +173,12 @@ export class Rules {
     const { workers } = this.#options.character
     const mayBeSpent = this.touches.sentAgainWithin(MINUTE_MS) + 1 > 10 / workers
     return this.touches.timesSent(id) < attempts && !mayBeSpent
+  }
+
+  /** A token that was refused costs another one. */
+  #checkAttempts(ask: number, attempt: number): void {
+    const most = MOST_ATTEMPTS + (this.#options.character.signIn === null ? 0 : 1)
+    if (attempt > most) this.#refuse(`ask-${ask} is attempted ${attempt} times, and ${most} may be`)
   }
 
   /** The call of a client that has left ends at once, unless something stands still. */

@@ -5,7 +5,7 @@ import { shrink, type Verdict } from './shrink.ts'
 const WHOLE: Recipe = {
   seed: 7,
   hours: 2,
-  hasNights: false,
+  load: 'even',
   agents: null,
   faults: null,
   expected: null
@@ -55,7 +55,7 @@ t.test('it ends when there is no time left', async (t) => {
 t.test('a recipe is what its command says', (t) => {
   const args = argumentsOf({ ...WHOLE, agents: [2, 4], faults: [], expected: 3 })
   t.equal(args.join(' '), '--seed 7 --hours 2 --agents 2,4 --faults none --expected 3')
-  const days = argumentsOf({ ...WHOLE, hours: hoursOfDays(1.37), hasNights: true })
+  const days = argumentsOf({ ...WHOLE, hours: hoursOfDays(1.37), load: 'days' })
   t.equal(days.join(' '), '--seed 7 --days 1.37')
   t.strictSame([numbersIn('2,4'), numbersIn('none'), numbersIn(undefined)], [[2, 4], [], null])
   t.end()

@@ -9,13 +9,15 @@ import type { World } from './world.ts'
 /**
  * Runs the gateway in a simulated world: `npm run simulate -- --seed 7 --hours 2`, and the same again if it fails;
  * `--log` prints all that happened. `--minutes 30` goes through fresh seeds, each in a process of its own, and stops at the first
- * that fails. `--days 7` is a week of a team instead, with nights and a weekend. A world that fails is made smaller for up to a minute, unless `--whole` or `--log` (docs/design/failing-seed.md).
+ * that fails. `--days 7` is a week of a team instead, with nights and a weekend; `--busy` has too
+ * few connections for its clients. A world that fails is made smaller for up to a minute, unless `--whole` or `--log` (docs/design/failing-seed.md).
  */
 const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
     hours: { type: 'string', default: '1' },
     days: { type: 'string' },
+    busy: { type: 'boolean', default: false },
     minutes: { type: 'string' },
     agents: { type: 'string' },
     faults: { type: 'string' },
@@ -42,11 +44,11 @@ else if (values.log || values.whole) await runHere(recipeOf(firstSeed))
 else await runOne(recipeOf(firstSeed))
 
 function recipeOf(seed: number): Recipe {
-  const { hours, days, agents, faults, expected } = values
+  const { hours, days, busy, agents, faults, expected } = values
   return {
     seed,
     hours: days === undefined ? Number(hours) : hoursOfDays(Number(days)),
-    hasNights: days !== undefined,
+    load: days !== undefined ? 'days' : busy ? 'busy' : 'even',
     agents: numbersIn(agents),
     faults: numbersIn(faults),
     expected: expected === undefined ? null : Number(expected)

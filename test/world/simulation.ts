@@ -10,7 +10,8 @@ import { Network } from './network.ts'
 import { installPlatform } from './platform.ts'
 import { planFaults } from './plan.ts'
 import { happening, type Recipe, takesPart } from './reproduce.ts'
-import { BEGINNING, Rhythm, withDays } from './rhythm.ts'
+import { characterOf } from './loads.ts'
+import { BEGINNING, Rhythm } from './rhythm.ts'
 import type { Rules } from './rules.ts'
 import { Threads } from './threads.ts'
 import { World } from './world.ts'
@@ -55,16 +56,15 @@ export async function simulate(
   write: ((line: string) => void) | null = null,
   onBegin: (world: World) => void = () => {}
 ): Promise<SimulationResult> {
-  const { seed, hours, hasNights } = recipe
+  const { seed, hours, load } = recipe
   const expected = recipe.expected ?? undefined
   Error.stackTraceLimit = 0 // nobody sees them, and thousands are made
   const stateDir = mkdtempSync(join(FILES, 'gateway-world-'))
   const world = new World(seed, write)
   onBegin(world)
   const { drawCharacter } = await import('./character.ts')
-  const drawn = drawCharacter(world)
-  const character = hasNights ? withDays(seed, drawn) : drawn
-  const rhythm = hasNights ? new Rhythm(seed) : null
+  const character = characterOf(seed, load, drawCharacter(world))
+  const rhythm = load === 'days' ? new Rhythm(seed) : null
   const reach: Reach = { state: 'open' }
   const disk: Disk = { isFull: false, slowness: 1 }
   const network = new Network(world, {

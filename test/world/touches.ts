@@ -9,6 +9,8 @@ export type Harm = 'none' | 'error' | 'broken'
 const ASKED = /ask-(\d+)\b/
 /** So long after the end of a pause, or after a death, its consequences may come. */
 const CONSEQUENCE_MS = 60_000
+/** Between two attempts there is at least so much. */
+const BACK_OFF_MS = 500
 /** For times that are kept. */
 const KEPT_MS = 600_000
 /** A worker that stands still for longer may be taken for one that hangs, and requests in it may time out. */
@@ -21,6 +23,8 @@ export interface TouchOptions {
   readonly upstream: WorldUpstream
   /** Whether a question has not ended. */
   readonly isOpen: (ask: number) => boolean
+  /** Called with each attempt at a question that no fault has met, from 1. */
+  readonly onAttempt: (ask: number, attempt: number) => void
 }
 
 /**
@@ -35,6 +39,8 @@ export class Touches {
   readonly #suspects = new Map<Actor, number>()
   /** How often each request that is open was sent to the upstream. */
   readonly #sent = new Map<number, number>()
+  /** Of requests that are open: how many attempts there were, and virtual ms of the last time that they were sent. */
+  readonly #attempts = new Map<number, { readonly count: number; readonly at: number }>()
   /** Virtual ms at which requests were sent again; older ones are dropped. */
   #sentAgainAt: number[] = []
   /** Virtual ms until which something stood still last. */
@@ -59,6 +65,7 @@ export class Touches {
   forget(ask: number): void {
     this.#harms.delete(ask)
     this.#sent.delete(ask)
+    this.#attempts.delete(ask)
   }
 
   timesSent(ask: number): number {
@@ -118,6 +125,17 @@ export class Touches {
     const times = this.timesSent(ask) + 1
     this.#sent.set(ask, times)
     if (times > 1) this.#sentAgainAt.push(this.#options.world.now)
+    this.#noteAttempt(ask)
+  }
+
+  /** What is sent again at once had found its connection closed, which is no attempt of its own. */
+  #noteAttempt(ask: number): void {
+    const { now } = this.#options.world
+    const before = this.#attempts.get(ask) ?? { count: 0, at: -Infinity }
+    const count = before.count + (now - before.at >= BACK_OFF_MS ? 1 : 0)
+    this.#attempts.set(ask, { count, at: now })
+    const isUnharmed = this.harmOf(ask) === 'none' && now - this.pausedUntil > CONSEQUENCE_MS
+    if (isUnharmed) this.#options.onAttempt(ask, count)
   }
 
   /** Whoever waits for a connection there may be the one that it was opened for. */
