@@ -10,6 +10,7 @@ import {
   grownConversations,
   requestAt
 } from '../helper/grown-conversations.ts'
+import { isNightly } from '../helper/nightly.ts'
 import { simulatorOptions } from '../helper/request-options.ts'
 
 /**
@@ -21,7 +22,7 @@ import { simulatorOptions } from '../helper/request-options.ts'
 t.setTimeout(600_000)
 
 const HISTORY = '"history":['
-const RUNS = Number(process.env['PREFIX_RUNS'] ?? 300)
+const RUNS = Number(process.env['PREFIX_RUNS'] ?? (isNightly ? 300 : 100))
 
 for (const dialect of DIALECT_NAMES) {
   for (const form of ['path', 'target'] as const) {

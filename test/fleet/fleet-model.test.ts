@@ -6,7 +6,7 @@ import { playScenario, SCENARIO_NAMES } from './fleet-scenarios.ts'
 import { walkFleet } from './walk-fleet.ts'
 
 /** `npm run fleet:model` walks a hundred times as far, and finds all of the faults. */
-const STEPS = 90_000
+const STEPS = isNightly ? 90_000 : 45_000
 /** Faults that show within this many steps. */
 const QUICK_STEPS = 30_000
 /** By day the first two: the model of the rules as they are is walked all the same. */

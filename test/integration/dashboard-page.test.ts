@@ -533,9 +533,8 @@ check(
         )
         t.ok(whole <= inner, `${place}: ${whole} of ${inner} pixels`)
         t.same(await page.evaluate(CUT_TABLES), [], `${place}: tables that are cut at ${width} px`)
-        // By day the ends: a look takes seconds on a busy machine.
-        const isLookedAt = isNightly || [0, views.length - 1].includes(index)
-        if (isLookedAt)
+        // By day one of them: a look takes seconds on a busy machine.
+        if (isNightly || index === 0)
           t.same(await findBarriers(page), [], `${place}, ${colorScheme}, ${width} px`)
       }
     }

@@ -5,6 +5,7 @@ import { DeviceClient, statusWith, tokensOf } from '../helper/device-client.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { type Hand, keyboardOf, POINTER } from '../helper/hand.ts'
 import { CLIENT, IdentityProvider } from '../helper/identity-provider.ts'
+import { isNightly } from '../helper/nightly.ts'
 import { PanelClient } from '../helper/panel-client.ts'
 
 /*
@@ -26,9 +27,13 @@ interface Way {
   readonly hand: (browser: Browser) => Hand
 }
 
-const WAYS: readonly Way[] = [
+const BY_NIGHT: readonly Way[] = [
   { name: 'at a desk', width: 1280, colorScheme: 'light', hand: () => POINTER },
-  { name: 'on a phone', width: 390, colorScheme: 'dark', hand: () => POINTER },
+  { name: 'on a phone', width: 390, colorScheme: 'dark', hand: () => POINTER }
+]
+/** By day the one in which most can go wrong. */
+const WAYS: readonly Way[] = [
+  ...(isNightly ? BY_NIGHT : []),
   {
     name: 'with the keyboard alone, on the smallest screen',
     width: 320,

@@ -9,7 +9,7 @@ import { startChat } from '../helper/chat-client.ts'
 import { EngineProcess, TEST_ENGINE, whyNoEngine } from '../helper/engine-process.ts'
 import { FleetTeam, isMessage, isReady, problemsOf, until } from '../helper/fleet-team.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
-import { isNightly } from '../helper/nightly.ts'
+import { isNightly, skipByDay } from '../helper/nightly.ts'
 import { endFrame, textFrame } from '../helper/upstream-frames.ts'
 
 /* What operators, strangers and clocks do to a fleet: one sentence each, and exit code 78 where waiting would not help. */
@@ -84,7 +84,7 @@ async function isRefused(t: Test, gateway: GatewayProcess, why: RegExp): Promise
 
 t.test(
   'a Valkey that is not there yet is waited for; when it comes, it is looked at',
-  { skip },
+  { skip: skip || skipByDay },
   async (t) => {
     const engine = await startEngine(t)
     await engine.stop()
@@ -166,7 +166,7 @@ t.test('what somebody writes into the register', { skip }, async (t) => {
   for (const gateway of team.gateways.values()) t.equal(gateway.child.exitCode, null)
 })
 
-t.test('clocks a day apart', { skip }, async (t) => {
+t.test('clocks a day apart', { skip: skip || skipByDay }, async (t) => {
   const shift = join(t.testdir({}), 'shift.mjs')
   const day = 86_400_000
   writeFileSync(shift, `const now = Date.now.bind(Date)\nDate.now = () => now() + ${day}\n`)
@@ -197,7 +197,7 @@ t.test('clocks a day apart', { skip }, async (t) => {
 
 t.test(
   'members with different settings: the smallest counts, and one line says so',
-  { skip },
+  { skip: skip || skipByDay },
   async (t) => {
     const team = await FleetTeam.start(t, { names: ['a'], max: 30, env: { FLEET_REPLICAS: '2' } })
     const small = team.add('b', { HTTP_MAX_CONNECTIONS: '12' })
@@ -255,19 +255,23 @@ t.test('SIGHUP with another maximum', { skip }, async (t) => {
   await stateIs(30, 30)
 })
 
-t.test('a pod of the same name proves that the one before has ended', { skip }, async (t) => {
-  const team = await FleetTeam.start(t, { names: ['a'], max: 20, env: { FLEET_REPLICAS: '2' } })
-  const first = team.add('b', pod('uid-1'))
-  await first.ready()
-  await team.allServe()
-  for (const pid of [first.child.pid ?? 0, ...first.workerPids()]) process.kill(pid, 'SIGKILL')
-  const began = performance.now()
-  const second = team.add('b', pod('uid-2')) // in another STATE_DIR: the volume may be gone, too
-  await second.ready()
-  await team.allServe()
-  const load = Array.from({ length: 30 }, () => startChat(second.url, LONG))
-  await until(() => team.simulator.stats().inFlight >= 14)
-  t.comment(`${Math.round(performance.now() - began)} ms from the kill to more than its part`)
-  t.ok(team.census <= 20, `${team.census} connections`)
-  for (const { request } of load) request.destroy()
-})
+t.test(
+  'a pod of the same name proves that the one before has ended',
+  { skip: skip || skipByDay },
+  async (t) => {
+    const team = await FleetTeam.start(t, { names: ['a'], max: 20, env: { FLEET_REPLICAS: '2' } })
+    const first = team.add('b', pod('uid-1'))
+    await first.ready()
+    await team.allServe()
+    for (const pid of [first.child.pid ?? 0, ...first.workerPids()]) process.kill(pid, 'SIGKILL')
+    const began = performance.now()
+    const second = team.add('b', pod('uid-2')) // in another STATE_DIR: the volume may be gone, too
+    await second.ready()
+    await team.allServe()
+    const load = Array.from({ length: 30 }, () => startChat(second.url, LONG))
+    await until(() => team.simulator.stats().inFlight >= 14)
+    t.comment(`${Math.round(performance.now() - began)} ms from the kill to more than its part`)
+    t.ok(team.census <= 20, `${team.census} connections`)
+    for (const { request } of load) request.destroy()
+  }
+)

@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { codeOf } from '../../src/shared/errors.ts'
 import { isComplete, startChat } from '../helper/chat-client.ts'
 import { startGateway } from '../helper/gateway-process.ts'
+import { skipByDay } from '../helper/nightly.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 
@@ -68,28 +69,32 @@ t.test('young workers take clients together, also one by one', async (t) => {
   t.notOk(answers.includes(0), `their shares: ${answers.join(' and ')}`)
 })
 
-t.test('few streams are all one worker’s, and a burst is for both', async (t) => {
-  const { gateway, served } = await setUp(t)
-  await packedWorker(gateway.url, served)
-  await oneOfTries(t, async () => {
-    const calm = await calmStreams(gateway.url, 10)
-    for (const { answer } of calm) t.ok(isComplete(await answer))
-    const shares = await served(10)
-    return { holds: shares.includes(0), about: `shares of few streams: ${shares.join(' and ')}` }
-  })
-  await oneOfTries(t, async () => {
-    const burst = Array.from({ length: 300 }, () =>
-      startChat(gateway.url, 'sim:events=20 sim:gap=50')
-    )
-    const answers = await Promise.all(burst.map(({ answer }) => answer))
-    t.equal(answers.filter(isComplete).length, 300)
-    const shares = await served(300)
-    return {
-      holds: Math.min(...shares) >= 60,
-      about: `shares of the burst: ${shares.join(' and ')}`
-    }
-  })
-})
+t.test(
+  'few streams are all one worker’s, and a burst is for both',
+  { skip: skipByDay },
+  async (t) => {
+    const { gateway, served } = await setUp(t)
+    await packedWorker(gateway.url, served)
+    await oneOfTries(t, async () => {
+      const calm = await calmStreams(gateway.url, 10)
+      for (const { answer } of calm) t.ok(isComplete(await answer))
+      const shares = await served(10)
+      return { holds: shares.includes(0), about: `shares of few streams: ${shares.join(' and ')}` }
+    })
+    await oneOfTries(t, async () => {
+      const burst = Array.from({ length: 300 }, () =>
+        startChat(gateway.url, 'sim:events=20 sim:gap=50')
+      )
+      const answers = await Promise.all(burst.map(({ answer }) => answer))
+      t.equal(answers.filter(isComplete).length, 300)
+      const shares = await served(300)
+      return {
+        holds: Math.min(...shares) >= 60,
+        about: `shares of the burst: ${shares.join(' and ')}`
+      }
+    })
+  }
+)
 
 /** A machine that gives one worker no core for a moment may spoil some tries, but not all. */
 async function oneOfTries(
@@ -104,7 +109,7 @@ async function oneOfTries(
   t.ok(last.holds, last.about)
 }
 
-t.test('with WORKER_SPREAD=even both take what comes', async (t) => {
+t.test('with WORKER_SPREAD=even both take what comes', { skip: skipByDay }, async (t) => {
   const { gateway, served } = await setUp(t, { WORKER_SPREAD: 'even' })
   await oneOfTries(t, async () => {
     const calls = Array.from({ length: 60 }, () => startChat(gateway.url, 'sim:events=2').answer)

@@ -6,12 +6,13 @@ import { PanelClient } from '../helper/panel-client.ts'
 import { Browser, findBarriers, findChromium, NO_CHROMIUM } from '../helper/chromium.ts'
 import { FakeSignInServices } from '../helper/fake-sign-in-services.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
+import { isNightly } from '../helper/nightly.ts'
 import { Simulator } from '../strict-simulator/simulator.ts'
 import { type Hand, keyboardOf, POINTER } from '../helper/hand.ts'
 
 /*
  * What the panel is for, done as a person does it, from an empty home, with a real gateway: everything is found by its label or
- * by what it says. Once at a desk, once on a phone, and once with the keyboard alone.
+ * by what it says. On a phone; at night also at a desk, and with the keyboard alone, which devices-in-browser.test.ts has by day.
  */
 
 t.setTimeout(600_000) // browsers and processes, on a machine that may be very busy
@@ -27,10 +28,13 @@ interface Way {
   readonly hand: (browser: Browser) => Hand
 }
 
-const WAYS: readonly Way[] = [
+const BY_NIGHT: readonly Way[] = [
   { name: 'at a desk', width: 1280, hand: () => POINTER },
-  { name: 'on a phone', width: 390, hand: () => POINTER },
   { name: 'with the keyboard alone', width: 1280, hand: ({ page }) => keyboardOf(page) }
+]
+const WAYS: readonly Way[] = [
+  { name: 'on a phone', width: 390, hand: () => POINTER },
+  ...(isNightly ? BY_NIGHT : [])
 ]
 
 async function isRefused(ask: () => Promise<unknown>): Promise<boolean> {

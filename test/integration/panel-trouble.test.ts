@@ -7,6 +7,7 @@ import { until } from '../helper/fleet-team.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { OwnDisk } from '../helper/own-disk.ts'
 import { PanelClient, type PanelReply } from '../helper/panel-client.ts'
+import { skipByDay } from '../helper/nightly.ts'
 
 /* Changes of the panel while processes are killed, and while `usage.db` cannot be used. */
 
@@ -134,7 +135,7 @@ async function readAll(program: PanelClient): Promise<readonly PanelReply[]> {
   return Promise.all(READS.map((path) => program.get(path)))
 }
 
-t.test('usage.db is locked', async (t) => {
+t.test('usage.db is locked', { skip: skipByDay }, async (t) => {
   const stateDir = t.testdir({})
   const env = { PROXY_API_KEY: OPERATOR, STATE_DIR: stateDir }
   const gateway = await startGateway({ env })
@@ -224,7 +225,7 @@ t.test(
   }
 )
 
-t.test('usage.db is damaged while the panel asks', async (t) => {
+t.test('usage.db is damaged while the panel asks', { skip: skipByDay }, async (t) => {
   const stateDir = t.testdir({})
   const env = { PROXY_API_KEY: OPERATOR, STATE_DIR: stateDir }
   const first = await startGateway({ env })

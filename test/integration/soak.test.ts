@@ -5,7 +5,7 @@ import { runSoak } from '../soak/run-soak.ts'
 t.setTimeout(1_200_000) // on a machine that may be busy
 
 /** Of the soak in which nothing may be found. */
-const SECONDS = isNightly ? 300 : 40
+const SECONDS = isNightly ? 300 : 15
 
 t.test('people who ask, with faults: nothing grows, is lost or odd', async (t) => {
   const findings = await runSoak({ seconds: SECONDS, people: 5, crowd: 30, seed: 7 })

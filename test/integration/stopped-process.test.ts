@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { Simulator } from '../strict-simulator/simulator.ts'
 import { type ChatCall, isComplete, startChat } from '../helper/chat-client.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
+import { skipByDay } from '../helper/nightly.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 t.jobs = 3 // they wait for silence to become too long, which takes no CPU; more starts at once would
@@ -73,6 +74,8 @@ async function eventually(check: () => Promise<boolean>): Promise<boolean> {
   return false
 }
 
+const AT_NIGHT = { buffered: true, skip: skipByDay }
+
 for (const [what, signal] of [
   ['was stopped', 'SIGSTOP'],
   ['runs in circles', 'SIGPWR']
@@ -108,7 +111,7 @@ for (const [what, signal] of [
   )
 }
 
-t.test('a worker that hangs is told of before it is killed', { buffered: true }, async (t) => {
+t.test('a worker that hangs is told of before it is killed', AT_NIGHT, async (t) => {
   const gateway = await start(t)
   const [victim = 0] = gateway.workerPids()
   process.kill(victim, 'SIGSTOP')
@@ -163,7 +166,7 @@ t.test('while the primary is stopped', { buffered: true }, async (t) => {
   t.same(gateway.workerPids(), pids, 'nobody has died of it')
 })
 
-t.test('a worker that hangs while it drains holds nobody up', { buffered: true }, async (t) => {
+t.test('a worker that hangs while it drains holds nobody up', AT_NIGHT, async (t) => {
   const gateway = await start(t, { DRAIN_TIMEOUT: '100' })
   const [victim = 0] = gateway.workerPids()
   await watchForStalls(gateway)
