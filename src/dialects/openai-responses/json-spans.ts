@@ -33,11 +33,7 @@ export function membersOf(
 
 /** Like `membersOf()`, with a turn of the event loop for others after each part of a large text. */
 export async function membersInTurns(bytes: Buffer): Promise<ReadonlyMap<string, JsonSpan> | null> {
-  const scan = scanMembers(bytes, MAX_MEMBERS)
-  for (let step = scan.next(); ; step = scan.next()) {
-    if (step.done === true) return step.value
-    await setImmediate()
-  }
+  return inTurns(scanMembers(bytes, MAX_MEMBERS))
 }
 
 /** Pauses after each part of a text. */
@@ -45,6 +41,13 @@ type Scan<T> = Generator<void, T, void>
 
 /** Bytes that are looked at without a pause: a millisecond or two of short strings. */
 const STEP_BYTES = 64 * 1024
+
+async function inTurns<T>(scan: Scan<T>): Promise<T> {
+  for (let step = scan.next(); ; step = scan.next()) {
+    if (step.done === true) return step.value
+    await setImmediate()
+  }
+}
 
 function atOnce<T>(scan: Scan<T>): T {
   for (let step = scan.next(); ; step = scan.next()) if (step.done === true) return step.value
@@ -80,16 +83,33 @@ function* scanMembers(
 
 /** Values of an array's first level, no more than `maxElements`; `null` for bytes that are no array. */
 export function elementsOf(bytes: Buffer, maxElements: number): readonly JsonSpan[] | null {
+  return atOnce(scanElements(bytes, maxElements))
+}
+
+/** Like `elementsOf()`, with turns as of `membersInTurns()`. */
+export async function elementsInTurns(
+  bytes: Buffer,
+  maxElements: number
+): Promise<readonly JsonSpan[] | null> {
+  return inTurns(scanElements(bytes, maxElements))
+}
+
+function* scanElements(bytes: Buffer, maxElements: number): Scan<readonly JsonSpan[] | null> {
   const elements: JsonSpan[] = []
+  let pauseAt = STEP_BYTES
   let at = skipSpace(bytes, 0)
   if (bytes[at] !== OPEN_BRACKET) return null
   at = skipSpace(bytes, at + 1)
   if (bytes[at] === CLOSE_BRACKET) return isEnd(bytes, at + 1) ? elements : null
   while (elements.length < maxElements) {
-    const to = atOnce(endOfValue(bytes, at))
+    const to = yield* endOfValue(bytes, at)
     if (to === -1) return null
     elements.push({ from: at, to })
     at = skipSpace(bytes, to)
+    if (at >= pauseAt) {
+      pauseAt = at + STEP_BYTES
+      yield
+    }
     if (bytes[at] === CLOSE_BRACKET) break
     if (bytes[at] !== COMMA_BYTE) return null
     at = skipSpace(bytes, at + 1)

@@ -183,6 +183,7 @@ export function toSummaryPart(text: Written): Written {
 
 /** Hexadecimal digits that a response's id shares with its items' ids; the last four number the item. */
 const KEY_DIGITS = 28
+const INDEX_DIGITS = 4
 const RESPONSE_PREFIX = 'resp_'
 const KNOWN_ID = new RegExp(
   `^(?:resp|${Object.values(PREFIXES).join('|')})_([0-9a-f]{28})[0-9a-f]{4}$`
@@ -199,7 +200,7 @@ export function isResponseId(id: string): boolean {
 /** Makes a unique item id from which its response can be told. */
 export function toItemId(prefix: ItemPrefix, responseId: string, index: number): string {
   const key = responseId.slice(RESPONSE_PREFIX.length, RESPONSE_PREFIX.length + KEY_DIGITS)
-  return `${prefix}_${key}${index.toString(16).padStart(4, '0')}`
+  return `${prefix}_${key}${index.toString(16).padStart(INDEX_DIGITS, '0')}`
 }
 
 /** Input items are numbered from here, so that their ids are no output's. */
@@ -209,6 +210,11 @@ const FIRST_INPUT = 0x8000
 export function toInputItemId(type: string, responseId: string, index: number): string {
   const prefix = Object.hasOwn(INPUT_PREFIXES, type) ? INPUT_PREFIXES[type] : undefined
   return toItemId(prefix ?? 'msg', responseId, FIRST_INPUT + index)
+}
+
+/** Returns the index of an item whose id `toInputItemId()` made; another number for other texts. */
+export function inputIndexOf(id: string): number {
+  return Number.parseInt(id.slice(-INDEX_DIGITS), 16) - FIRST_INPUT
 }
 
 const INPUT_PREFIXES: Readonly<Record<string, ItemPrefix>> = {

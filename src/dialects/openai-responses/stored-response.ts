@@ -1,7 +1,9 @@
+import { setImmediate } from 'node:timers/promises'
 import { parseJson, parseJsonObject, type JsonObject } from '../../shared/json.ts'
 import { glue, glueWith, type Written } from '../answer/output-text.ts'
 import { invalidPart } from '../plan/json-body.ts'
 import {
+  elementsInTurns,
   elementsOf,
   membersOf,
   OPEN_BRACKET,
@@ -10,7 +12,7 @@ import {
   skipSpace,
   spanText
 } from './json-spans.ts'
-import { toInputItemId } from './output-items.ts'
+import { inputIndexOf, toInputItemId } from './output-items.ts'
 
 /*
  * A stored response is two files, whose texts are objects by id:
@@ -112,22 +114,28 @@ export function readInputPage(query: URLSearchParams): InputPage {
 }
 
 /**
- * Lists a page of a response's own input items; `null` if the file has none.
+ * Lists a page of a response's own input items, which may be tens of thousands: with a turn of the event loop for others
+ * after each few. `null` if the file has none.
  * @throws {GatewayError} GW_BODY_INVALID for an unknown `after`
  */
-export function listInputItems(
+export async function listInputItems(
   responseId: string,
   file: Uint8Array,
   { after, limit, order }: InputPage
-): object | null {
+): Promise<object | null> {
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength)
-  const texts = entryOf(bytes, membersOf(bytes)?.get(inputIdOf(responseId)))?.list('items') ?? null
-  if (texts === null) return null
-  const indexes = texts.map((_text, index) => index)
+  const list = itemsIn(bytes)
+  const spans = list === null ? null : await elementsInTurns(list, MAX_ITEMS)
+  if (list === null || spans === null) return null
+  const indexes = spans.map((_span, index) => index)
   if (order === 'desc') indexes.reverse()
-  const itemAt = (index: number): JsonObject => toListedItem(responseId, texts[index] ?? '', index)
+  const textAt = (index: number): string => spanText(list, spans[index] ?? { from: 0, to: 0 })
+  const itemAt = (index: number): JsonObject => toListedItem(responseId, textAt(index), index)
+  const madeIndex = after === null ? -1 : inputIndexOf(after)
+  const isAfter = (index: number): boolean =>
+    (index === madeIndex || mayHave(textAt(index), after ?? '')) && itemAt(index)['id'] === after
   // The last of its id: where a client has used one twice, its pages must end.
-  const at = after === null ? -1 : indexes.findLastIndex((index) => itemAt(index)['id'] === after)
+  const at = after === null ? -1 : await findLastInTurns(indexes, isAfter)
   if (after !== null && at === -1)
     throw invalidPart('after', 'must be the id of an item of this response')
   const data = indexes.slice(at + 1, at + 1 + limit).map(itemAt)
@@ -136,8 +144,38 @@ export function listInputItems(
     data,
     first_id: data[0]?.['id'] ?? null,
     last_id: data.at(-1)?.['id'] ?? null,
-    has_more: at + 1 + limit < texts.length
+    has_more: at + 1 + limit < spans.length
   }
+}
+
+/** The list in an input's file, which `toStoredInput()` wrote. */
+function itemsIn(bytes: Buffer): Buffer | null {
+  const [begun = null] = BEFORE.exec(bytes.toString('latin1', 0, BEFORE_BYTES)) ?? []
+  const at = begun === null ? -1 : bytes.indexOf(OPEN_BRACKET, begun.length)
+  return at === -1 ? null : bytes.subarray(at, -ENDS.length)
+}
+
+/** Close the response's entry and the file. */
+const ENDS = '}}'
+/** Items between two turns of the event loop: a millisecond or two. */
+const FEW_ITEMS = 500
+
+async function findLastInTurns(
+  indexes: readonly number[],
+  isMeant: (index: number) => boolean
+): Promise<number> {
+  for (let to = indexes.length; to > 0; to -= FEW_ITEMS) {
+    const from = Math.max(0, to - FEW_ITEMS)
+    const at = indexes.slice(from, to).findLastIndex(isMeant)
+    if (at !== -1) return from + at
+    await setImmediate()
+  }
+  return -1
+}
+
+/** False for JSON text that cannot have the word in it: tens of thousands of items take long to parse. */
+function mayHave(json: string, word: string): boolean {
+  return json.includes(word) || json.includes('\\')
 }
 
 /** Adds what clients may leave out and SDKs expect: id, type, and a message's parts and status. */

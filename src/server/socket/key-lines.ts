@@ -4,11 +4,13 @@ import { unlessAborted } from '../../shared/errors.ts'
 export type LeaveLine = () => void
 
 /**
+ * Lets one request of a key at a time do what would hold up others.
+ *
  * Large messages of a key that may run only so many streams: one of them at a time has memory before its request has a
  * stream. The others are not read meanwhile, or one key's waiting requests would hold the memory of all others.
  */
 export class KeyLines {
-  /** The end of each line that is not empty. Bounded by the keys with a limit of streams. */
+  /** The end of each line that is not empty. Bounded by the keys whose requests wait. */
   readonly #ends = new Map<string, Promise<void>>()
 
   /** Rejects with the signal's reason. */
