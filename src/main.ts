@@ -392,7 +392,7 @@ function onShutdown({
       log.info('drained')
       if (shutdown.failure !== null) fail(shutdown.failure)
       if (shutdown.isRestart) {
-        await simulator?.stop() // nobody would wait for its process later
+        await simulator?.stop() // its process would not be awaited later
         process.off('exit', leaveLookUps).on('exit', startAgain)
       }
       process.exit(0)

@@ -247,7 +247,7 @@ export class LeaseCore {
   /** True if the primary's picture is wrong. Less waiting is news only when it matters, or every request would be. */
   #isQueueNews(): boolean {
     const told = this.#told
-    if (this.#queue.size + told.waiting + told.gated === 0) return false // nobody waits, as is known
+    if (this.#queue.size + told.waiting + told.gated === 0) return false // no request waits, as is known
     const served = this.#grant.granted - told.granted
     if (isFarFrom(this.#lacking, told.waiting - served)) return true
     const started = told.pace === null ? 0 : this.#starts.granted - told.pace.granted

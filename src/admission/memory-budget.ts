@@ -83,7 +83,7 @@ interface LineLimits {
 
 const NO_KEY = ''
 
-/** Memory which nobody has reserved, and in which something lives that makes room at once. */
+/** Unreserved memory, in which something lives that makes room at once. */
 export interface SpareMemory {
   /** Bytes in use, kept up to date by the user. */
   bytes: number
@@ -133,7 +133,7 @@ export class MemoryBudget {
     return this.#reservedBytes
   }
 
-  /** Bytes that nobody has reserved, beside those that live there. */
+  /** Unreserved bytes, beside those that live there. */
   get spareBytes(): number {
     return this.totalBytes - this.#reservedBytes - this.#spare.bytes
   }

@@ -26,7 +26,9 @@ It changes nothing. The gateway never asks by itself.`,
     const installation = installationOf({ entry, cwd: process.cwd(), exists: existsSync })
     const registry = (env['npm_config_registry'] ?? REGISTRY).replace(/\/+$/, '')
     if (!/^https?:$/.test(URL.parse(registry)?.protocol ?? ''))
-      throw operatorError('npm_config_registry is no address that begins with https:// or http://.')
+      throw operatorError(
+        'npm_config_registry must be an address that begins with https:// or http://.'
+      )
     await using network = new Network(inspectConfig(env).config)
     const newest = await askRegistry(network, registry, signal)
     const isUnpublished = 'problem' in newest && newest.problem === null

@@ -69,7 +69,7 @@ function halfTrusted({ server, observe }: Config): readonly Contradiction[] {
   return [{ about: ['DASHBOARD_TRUSTED_HEADER', ...missing], sentence }]
 }
 
-/** Anybody can have an account of a public provider, so users have to be named. */
+/** Every person can have an account of a public provider, so users have to be named. */
 function halfOidc({ observe }: Config): readonly Contradiction[] {
   const { oidcIssuer, oidcClientId, oidcClientSecret, oidcGroups, operators } = observe
   const isIssuerMissing =
@@ -93,7 +93,7 @@ function halfOidc({ observe }: Config): readonly Contradiction[] {
   return [{ about: ['DASHBOARD_OIDC_ISSUER'], sentence }]
 }
 
-/** A sign-in that nobody has to go through, or operators who cannot sign in. */
+/** A sign-in that no user has to go through, or operators who cannot sign in. */
 function unusedSignIn({ server, credentials, observe }: Config): readonly Contradiction[] {
   const ways = [
     ...(observe.oidcIssuer === null ? [] : ['DASHBOARD_OIDC_ISSUER']),

@@ -165,6 +165,6 @@ function isUsable(scheme: string, encoded: string): boolean {
     const bytes = Buffer.byteLength(decodeURIComponent(encoded))
     return scheme !== 'socks5' || bytes <= MAX_SOCKS_BYTES
   } catch {
-    return false // % without two digits, or bytes that are no UTF-8
+    return false // % without two digits, or bytes that are not UTF-8
   }
 }

@@ -112,7 +112,7 @@ export class DashboardControl {
     this.#publisher.onEnded(rows, (row) => toEnded(row, keys.nameOf(row.key)))
   }
 
-  /** Each answer about the plan is shown at once, whoever has asked. */
+  /** Each answer about the plan is shown at once, no matter who asked. */
   onUsage(usage: AccountUsage): void {
     this.#publisher?.onQuota(toQuota({ usage, problem: null }))
   }
@@ -131,7 +131,7 @@ export class DashboardControl {
     }
   }
 
-  /** The last judgement; `null` while nobody judges, as the dashboard is off. */
+  /** The last judgement; `null` while the dashboard is off. */
   get verdict(): GatewayVerdict | null {
     return this.#publisher === null ? null : this.#verdict
   }

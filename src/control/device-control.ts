@@ -180,7 +180,7 @@ export class DeviceControl {
     throw new DeviceStoreError('No code could be made. Try again.')
   }
 
-  /** Looks for a code that somebody has typed, and counts wrong ones. */
+  /** Looks for a code that a user has typed, and counts wrong ones. */
   async find(typed: string, address: string): Promise<AnswerNamed<'found' | 'often'>> {
     const codes = Math.max(1, (await this.#current()).waiting.size)
     const waitMs = this.#tries.waitMs(address, codes)
@@ -256,7 +256,7 @@ export class DeviceControl {
     }
     const hash = secretHash(deviceCode)
     const seen = step(await this.#current(), this.#now()).outcome
-    // What nobody has decided is not written, so that polls cost little.
+    // An undecided step is not written, so that polls cost little.
     if (seen.name === 'pending') return this.#paces.isTooEarly(hash) ? { name: 'slow-down' } : seen
     const outcome = await this.#book.changeSurely(step, ({ name }) => name === 'invalid')
     if (outcome.name !== 'tokens') return outcome

@@ -475,7 +475,7 @@ export class Primary {
     }
   }
 
-  /** False for a worker that has died: nobody would take back what it is given. */
+  /** False for a worker that has died: what it is given would be lost. */
   #isServing(channel: WorkerChannel): boolean {
     return this.#channels.get(channel.member) === channel
   }

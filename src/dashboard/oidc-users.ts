@@ -53,7 +53,7 @@ export function oidcUserOf(subject: string): OidcUser | null {
     const [user, by] = found
     return typeof user === 'string' && typeof by === 'string' ? { user, by } : null
   } catch {
-    return null // a cookie that somebody has made up
+    return null // a made-up cookie
   }
 }
 

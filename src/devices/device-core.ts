@@ -15,7 +15,7 @@ import {
  *              └──ten minutes──▶ gone
  *
  * Each step takes a state and returns the next one. Its random values are made before it: a step that is applied
- * again, because nobody knows whether its result was kept, gives the same result.
+ * again, because its result may not have been kept, gives the same result.
  */
 
 /** Times are epoch ms. */

@@ -24,7 +24,7 @@ const NOTHING: FolderMemory = { incs: [], known: {} }
  * Proves that earlier processes of this replica have ended: each, with its workers, holds a lock in STATE_DIR while it
  * lives, even when stopped.
  *
- *   fleet.lock  an SQLite file: everybody reads it and never ends reading    fleet.json  what was left for the next
+ *   fleet.lock  an SQLite file: each gateway reads it and never ends reading    fleet.json  what was left for the next
  */
 export class FleetFolder {
   readonly memory: FolderMemory

@@ -63,7 +63,7 @@ export function writeSignInRecord(record: SignInRecord): string {
   return JSON.stringify({ v: 1, ...record })
 }
 
-/** Additional data of the seal: without the secret nobody can reuse, move or alter tokens. */
+/** Additional data of the seal: tokens can be reused, moved or altered only with the secret. */
 export function aadOf(facts: SignInFacts, fleet: string, source: string): string {
   const { gen, holder, phase, fence, proof, lineage, spent } = facts
   return ['v1', fleet, source, gen, holder, phase, fence, proof, lineage, ...spent].join('|')
@@ -74,7 +74,7 @@ export function proofOf(refreshToken: string, fleet: string): string {
   return createHmac('sha256', `kiro-gateway sign-in ${fleet}`).update(refreshToken).digest('hex')
 }
 
-/** A token of this or an earlier generation is no new sign-in. */
+/** A token of this or an earlier generation is not a new sign-in. */
 export function isKnownTo({ proof, lineage, spent }: SignInFacts, other: string): boolean {
   return other === proof || other === lineage || spent.includes(other.slice(0, SPENT_CHARS))
 }

@@ -3,7 +3,7 @@ import type { PanelUser } from './panel.ts'
 /** Steps of the sign-in of devices (RFC 8628). The primary takes them; one method of `DeviceControl` each. */
 export type DeviceCall =
   | ({ readonly name: 'ask' } & DeviceAsk)
-  /** Looks for a user code as somebody has typed it. Counts as a try of `address`. */
+  /** Looks for a user code as it was typed. Counts as a try of `address`. */
   | { readonly name: 'find'; readonly code: string; readonly address: string }
   | {
       readonly name: 'approve'
@@ -34,7 +34,7 @@ export interface DeviceUser extends PanelUser {
   readonly proof?: string
 }
 
-/** A device that waits, as it is shown to whoever decides. Times are epoch ms. */
+/** A device that waits, as it is shown to the user who decides. Times are epoch ms. */
 export interface PendingDevice {
   /** `XXXX-XXXX`. */
   readonly code: string

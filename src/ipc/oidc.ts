@@ -6,7 +6,7 @@ export interface OidcChecks {
   readonly verifier: string
 }
 
-/** Why nobody was signed in. The page has a sentence for each. */
+/** Why the sign-in failed. The page has a sentence for each. */
 export type OidcRefusal =
   | 'unavailable'
   | 'denied'

@@ -29,7 +29,7 @@ const NOBODY = { send: (): void => {} } as const
  */
 export async function rehearse(start: WorkerStart, isResting: () => boolean): Promise<number> {
   createSecureContext() // reads the certificates that the first TLS connection needs
-  const key = randomUUID() // both listeners answer nobody else, and are closed after some 100 ms
+  const key = randomUUID() // both listeners answer no other client, and are closed after some 100 ms
   const upstream = createServer((request, response) => {
     if (request.headers.authorization === `Bearer ${key}`) answer(request, response)
     else response.writeHead(401).end()

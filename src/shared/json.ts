@@ -10,7 +10,7 @@ export function parseJsonObject(text: string): JsonObject | null {
   return asJsonObject(parseJson(text))
 }
 
-/** `undefined` where the text is no JSON. */
+/** `undefined` where the text is not JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)

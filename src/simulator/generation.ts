@@ -24,7 +24,7 @@ const PLAIN: Extras = {
   cachedTokens: () => 0
 }
 
-/** Refuses nothing but what weighs too much (kiro-protocol §4.12) or is no JSON. */
+/** Refuses nothing but what weighs too much (kiro-protocol §4.12) or is not JSON. */
 export function readRequest(body: string, form: RequestForm): RequestView | Refusal {
   if (isHeavier(body, UpstreamLimits.payloadWeight)) return FAULTS['context-overflow']
   const payload = parseJson(body)

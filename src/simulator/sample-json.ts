@@ -207,7 +207,7 @@ function sampleText(schema: JsonObject): string {
   return firstMatch(pattern, fitting) ?? text
 }
 
-/** Gives up on what is no pattern, or a pattern that takes too long. */
+/** Gives up on what is not a pattern, or a pattern that takes too long. */
 function firstMatch(pattern: string, texts: readonly string[]): string | undefined {
   const find = 'texts.find((text) => new RegExp(pattern, "u").test(text))'
   try {

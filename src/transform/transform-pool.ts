@@ -172,7 +172,7 @@ export class TransformPool {
   }
 
   /**
-   * Waits although the queue is full, as the answer is paid for. Its thread's death is no verdict.
+   * Waits although the queue is full, as the answer is paid for. Its thread's death is not a verdict.
    * @throws {GatewayError} `signal`'s own error; GW_DRAINING after `close()`
    */
   async check(text: string, form: JsonForm, owner: JobOwner): Promise<AnswerCheck> {

@@ -6,7 +6,7 @@ export interface FailureContext {
   /** Any URL of the host; only its origin is used, and only in the log. */
   readonly url: string | URL
   readonly phase: CallPhase
-  /** Asked first, since a vanished client is no upstream failure. */
+  /** Asked first, since a vanished client is not a failure of the upstream. */
   readonly clientSignal?: AbortSignal
   /** Setting that names the host, for advice; default `KIRO_API_URL`. */
   readonly setting?: string | undefined

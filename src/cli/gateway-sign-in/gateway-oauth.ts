@@ -85,7 +85,7 @@ export class GatewayOAuth {
   }
 
   /**
-   * Resolves when somebody has approved the code. The tokens must be stored at once.
+   * Resolves when a user has approved the code. The tokens must be stored at once.
    * @throws {GatewayError} GW_LOGIN_DENIED, GW_LOGIN_EXPIRED, GW_CONFIG_INVALID; the signal's reason
    */
   async signIn(

@@ -41,7 +41,7 @@ export async function readGatewaySignIn(path: string): Promise<GatewaySignIn | n
   const expiresAt = Date.parse(textMember(file, 'expiresAt') ?? '')
   if (gateway === null || accessToken === null || refreshToken === null || !(expiresAt > 0))
     throw operatorError(
-      `${path} is no sign-in at a gateway. Sign in again: kiro-gateway login --gateway URL`
+      `${path} is not a sign-in at a gateway. Sign in again: kiro-gateway login --gateway URL`
     )
   return { gateway, accessToken, refreshToken, expiresAt }
 }

@@ -15,7 +15,7 @@ export interface KeyChanged {
 const LOOK_MS = 3_000
 /** A change waits for the lock of the file and for all workers. */
 const CHANGE_MS = 60_000
-/** The gateway leaves these changes to whoever can write its files. */
+/** The gateway leaves these changes to users who can write its files. */
 const LEFT_TO_FILES: ReadonlySet<string> = new Set(['GW_READ_ONLY', 'GW_TLS_REQUIRED'])
 
 /**
@@ -141,7 +141,7 @@ async function ownGateway({ env, signal }: CommandCall): Promise<Gateway | null>
     return isOwn ? gateway : null
   } catch {
     signal.throwIfAborted()
-    return null // nobody is there
+    return null // no gateway is there
   }
 }
 

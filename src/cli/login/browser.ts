@@ -29,7 +29,7 @@ export async function loginByBrowser(
 ): Promise<NewSignIn> {
   const { terminal, signal } = call
   const outcome = Promise.withResolvers<NewSignIn>()
-  outcome.promise.catch(() => {}) // it may be over before anybody waits for it
+  outcome.promise.catch(() => {}) // it may be over before it is awaited
   let login = new BrowserLogin(way.provider, way.port)
   let attempt: Promise<CallbackPage> | null = null
 

@@ -53,7 +53,7 @@ export async function overview(): Promise<string> {
 
 const NAME_CHARS = 20
 
-/** Columns of a terminal that nobody has made wider. */
+/** Columns of a terminal of the usual width. */
 const COLUMNS = 80
 
 function row(name: string, text: string): string {

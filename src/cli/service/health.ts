@@ -17,7 +17,7 @@ export interface Readiness {
   readonly text: string
 }
 
-/** Asks the gateway of these settings how it is. `null` if nobody answers there. */
+/** Asks the gateway of these settings how it is. `null` if no gateway answers there. */
 export async function verdictOf(config: Config, signal: AbortSignal): Promise<Readiness | null> {
   if (config.server.port === 0) return null
   const [key] = config.server.apiKeys

@@ -18,7 +18,7 @@ export interface ServiceState {
   /** `null` if no process runs, or it is not known. */
   readonly pid: number | null
   readonly since: Date | null
-  /** By itself, since somebody started it. `null` if not known. */
+  /** By itself, since it was started. `null` if not known. */
   readonly restarts: number | null
   /** Exit code or signal of the last process; `null` if there was none. */
   readonly lastExit: string | null

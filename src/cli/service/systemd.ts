@@ -289,7 +289,7 @@ function nameOf(active: string, sub: string): ServiceState['name'] {
   return active === 'failed' ? 'failed' : 'stopped'
 }
 
-/** Not followed by another start, so that it is no crash. */
+/** Not followed by another start, so that it is not a crash. */
 function isForgiven({ ExecMainCode, ExecMainStatus }: Readonly<Record<string, string>>): boolean {
   return ExecMainCode === EXITED && FINAL_EXITS.has(Number(ExecMainStatus))
 }

@@ -58,7 +58,7 @@ export type ModelList =
   | { readonly name: 'listed'; readonly models: readonly OfferedModel[] }
   /** No answer, or only from a proxy. */
   | { readonly name: 'silent' }
-  /** Nobody whom this machine trusts has signed its certificate. */
+  /** No authority that this machine trusts has signed its certificate. */
   | { readonly name: 'untrusted' }
   | { readonly name: 'stranger' }
   | { readonly name: 'refused' }

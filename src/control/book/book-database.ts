@@ -653,7 +653,7 @@ async function makeFile(path: string, begin: Begin, onWait: OnWait): Promise<voi
   })
 }
 
-/** Keeps a book that somebody has restored meanwhile. */
+/** Keeps a book that an operator has restored meanwhile. */
 async function putInPlace(draft: string, path: string): Promise<void> {
   if (!(await isThere(path))) {
     for (const end of COMPANIONS) await rm(path + end, { force: true }) // SQLite would apply those of a deleted book

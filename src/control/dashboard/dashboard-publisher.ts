@@ -49,7 +49,7 @@ const LOOK_MS = TICK_MS - VIEW_FRESH_MS / 2
 const REQUESTS_MS = 200
 const KEYS_MS = 2_000
 const QUOTA_MS = 60_000
-/** A slow upstream keeps nobody from the figures that are there. */
+/** A slow upstream delays no figures that are there. */
 const QUOTA_PATIENCE_MS = 2_000
 const MAX_REQUESTS = 100
 

@@ -104,7 +104,7 @@ export class DeviceBook {
   }
 
   /**
-   * Urgent steps go before all others: strangers who ask by the thousand keep nobody from ending a sign-in.
+   * Urgent steps go before all others: a thousand strangers keep no user from ending a sign-in.
    * @throws {DeviceStoreError} if the state cannot be read or kept: then nothing has changed
    */
   change<T>(apply: Apply<T>, isUrgent?: boolean): Promise<T>

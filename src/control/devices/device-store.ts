@@ -5,7 +5,7 @@ export interface DeviceStore {
   /** Returns what is kept now; `null` if there is nothing yet. @throws {DeviceStoreError} */
   read(): Promise<DeviceState | null>
   /**
-   * Writes `next` if nobody else has written since the last `read()` or `write()`; returns what was written meanwhile
+   * Writes `next` if no other gateway has written since the last `read()` or `write()`; returns what was written meanwhile
    * otherwise. A rejection means "unknown" in a fleet: the change may take effect.
    * @throws {DeviceStoreError}
    */

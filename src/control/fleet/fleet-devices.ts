@@ -52,7 +52,7 @@ export class FleetDevices implements DeviceStore {
       this.#rev = record.rev
       return { isWritten }
     } catch {
-      // Nobody knows whether it was written: steps that are taken once more give the same result.
+      // It may have been written: steps that are taken once more give the same result.
       const record = await this.#record()
       const found = this.#take(record)
       return record.value === value ? { isWritten: true } : { isWritten: false, found }

@@ -121,7 +121,7 @@ export class KeyActions {
     return { ...made, more }
   }
 
-  /** Takes back a key that nobody has used. */
+  /** Takes back a key that was never used. */
   async unmake(call: PanelCall, made: NamedKey): Promise<void> {
     await this.#change((keys) => keys.filter(({ id }) => id !== made.id))
     await this.#options.audit.note(call, {

@@ -129,7 +129,7 @@ export class PanelActions {
   }
 }
 
-/** @throws {GatewayError} GW_FIELD_INVALID for an operator, whose requests are everybody's */
+/** @throws {GatewayError} GW_FIELD_INVALID for an operator, whose requests are those of all keys */
 function ofOwn(call: PanelCall): PanelCall {
   if (call.user.key !== null) return call
   throw panelError(

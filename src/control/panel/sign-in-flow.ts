@@ -31,7 +31,7 @@ export interface SignInFlowOptions {
 
 type FlowState = 'starting' | 'waiting' | 'saving' | 'done' | 'failed' | 'cancelled' | 'expired'
 
-/** One sign-in to Kiro that somebody has begun in the panel: shown until the next one begins. */
+/** One sign-in to Kiro that was begun in the panel: shown until the next one begins. */
 export class SignInFlow {
   readonly id = randomUUID()
   readonly #options: SignInFlowOptions

@@ -15,7 +15,7 @@ export interface UsageSearcherOptions {
 export type SearchThread = Pick<Worker, 'postMessage' | 'ref' | 'unref' | 'terminate'> &
   Pick<EventEmitter, 'on' | 'once' | 'off'>
 
-/** A thread holds some 10 MB: it stays only while somebody uses the panel. */
+/** A thread holds some 10 MB: it stays only while the panel is in use. */
 const IDLE_MS = 30_000
 /** A longer search means that the disk stands still. */
 const TIMEOUT_MS = 10_000

@@ -83,7 +83,7 @@ export function readLoginRegion(text: string, setting: string): string {
 
 interface Device {
   readonly code: DeviceCode
-  /** Whoever holds it gets the tokens. */
+  /** Secret: its holder gets the tokens. */
   readonly secret: string
   readonly intervalS: number
 }

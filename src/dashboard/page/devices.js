@@ -51,7 +51,7 @@ function load() {
   if (list.value === null && !list.isLoading && list.problem === '') void list.refresh()
 }
 
-/** Looks again as long as somebody sees them. */
+/** Looks again as long as they are in sight. */
 async function poll() {
   if (isPolling) return
   isPolling = true

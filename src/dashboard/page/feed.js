@@ -85,7 +85,7 @@ export class Feed {
 
   async #connect() {
     this.#close()
-    // `lost` stays until it is live again, and the form to sign in until somebody has, so that the page does not flicker.
+    // `lost` stays until it is live again, and the form to sign in until a user has, so that the page does not flicker.
     if (this.state !== 'lost' && this.state !== 'signed-out') this.#enter('connecting')
     const attempt = this.#attempt
     try {

@@ -47,7 +47,7 @@ function show(flow) {
   void poll()
 }
 
-/** Looks again until it is over or nobody is there to see it. */
+/** Looks again until it is over or out of sight. */
 async function poll() {
   if (isPolling) return
   isPolling = true

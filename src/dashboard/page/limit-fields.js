@@ -9,7 +9,7 @@ import { state } from './state.js'
 /** @typedef {import('./api.js').Change} Change */
 /** @typedef {Record<string, string>} Values */
 
-/** Empty is no limit. @param {Values} values @param {string} name */
+/** Empty means no limit. @param {Values} values @param {string} name */
 function countIn(values, name) {
   const text = values[name] ?? ''
   if (text === '') return null
@@ -26,7 +26,7 @@ function creditsIn({ credits: text = '', period = 'month' }) {
 }
 
 /**
- * The fields of a form as the API takes them: empty is no limit. An unchanged last day is left out: the key may end at
+ * The fields of a form as the API takes them: empty means no limit. An unchanged last day is left out: the key may end at
  * a time of that day, or may have ended. Throws ApiProblem with the field that is wrong.
  * @param {Values} values
  * @param {Key | null} key

@@ -1,4 +1,4 @@
-/* Runs the examples of `/docs` as whoever is signed in to the page: the request goes the way of every client's. */
+/* Runs the examples of `/docs` as the user who is signed in to the page: the request goes the way of every client's. */
 import { askSession } from './feed.js'
 
 /** Enough of an answer to be looked at. */

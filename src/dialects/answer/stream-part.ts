@@ -47,7 +47,7 @@ export interface Usage {
   readonly reasoningTokens?: number
   /** The upstream's own prompt, which is in none of the others; missing while it cannot be told apart. */
   readonly hiddenTokens?: number
-  /** Tokens by which the input may be off; missing if nobody has measured the model. */
+  /** Tokens by which the input may be off; missing if the model was never measured. */
   readonly inputWithin?: number
   readonly credits?: number
 }

@@ -73,7 +73,7 @@ export class Output {
     this.references.push(JSON.stringify(id))
   }
 
-  /** Adds an item that broke off, which nobody can refer to. */
+  /** Adds an item that broke off, which no request can refer to. */
   add(json: Written): void {
     this.items.push(json)
     this.references.push(json)

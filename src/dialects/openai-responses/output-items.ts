@@ -203,7 +203,7 @@ export function toItemId(prefix: ItemPrefix, responseId: string, index: number):
   return `${prefix}_${key}${index.toString(16).padStart(INDEX_DIGITS, '0')}`
 }
 
-/** Input items are numbered from here, so that their ids are no output's. */
+/** Input items are numbered from here, so that no output has one of their ids. */
 const FIRST_INPUT = 0x8000
 
 /** Makes the id of an input item that came without one. */
@@ -270,7 +270,7 @@ export function readCompaction(
   if (summary !== null) return withHeading(summary)
   throw invalidPart(
     `${path}.encrypted_content`,
-    'was not made here for this API key, or was changed: nobody else can read it. Send the conversation itself, or begin a new one'
+    'was not made here for this API key, or was changed, so it cannot be read. Send the conversation itself, or begin a new one'
   )
 }
 

@@ -53,7 +53,7 @@ export function toStoredInput(body: Uint8Array, before: readonly string[] | null
   return Buffer.concat([head, innerItems(bytes, input), Buffer.from(']}')])
 }
 
-/** Copies an input's items without brackets. A text is a message of the user; anything that is no input stays. */
+/** Copies an input's items without brackets. A text is a message of the user; anything that is not an input stays. */
 export function innerItems(bytes: Buffer, { from, to }: JsonSpan): Buffer {
   const value = bytes.subarray(from, to)
   if (value[0] === QUOTE) {

@@ -152,7 +152,7 @@ export interface BlockContext {
   readonly readBlock: (block: Block, context: BlockContext) => void
 }
 
-/** Parses JSON text and wraps what is no object (kiro-protocol §4.5), so that nothing is lost or guessed. */
+/** Parses JSON text and wraps what is not an object (kiro-protocol §4.5), so that nothing is lost or guessed. */
 export function toToolInput(input: unknown, repairs: Repairs, source?: Source): JsonObject {
   if (input === undefined || input === null) return {}
   let value = input

@@ -284,7 +284,7 @@ export interface RequestOptions {
   readonly marks?: ClientMarks
   /** The request has only what follows these turns, of a conversation that comes in parts. */
   readonly before?: SettledTurns
-  /** Opens compactions of the client's key; without it they are words that nobody can read. */
+  /** Opens compactions of the client's key; without it they are unreadable. */
   readonly compaction?: CompactionOptions
 }
 

@@ -5,7 +5,7 @@ interface Repair {
   readonly what: string
 }
 
-/** Changes that make the upstream take a request. What every request of a dialect goes through is no repair. */
+/** Changes that make the upstream take a request. What every request of a dialect goes through is not a repair. */
 export const RepairTable = {
   'model-substituted': repair(
     'model-known',
@@ -167,7 +167,7 @@ export const RepairTable = {
   'tool-id-added': repair('tool-id', 'A tool call or result without id got one.'),
   'tool-arguments-wrapped': repair(
     'tool-input',
-    'Tool arguments that are no JSON object were wrapped in one.'
+    'Tool arguments that are not a JSON object were wrapped in one.'
   ),
   'call-duplicate': repair(
     'tool-id-unique',

@@ -57,7 +57,7 @@ export interface EntryCounts {
   readonly attachments: readonly UncountedText[]
 }
 
-/** Base64 that is no text of the request: its beginning, and its length. */
+/** Base64 that is not text of the request: its beginning, and its length. */
 export interface UncountedText {
   readonly start: string
   readonly chars: number

@@ -16,7 +16,7 @@ const HIDDEN = GROUPS
 const SIZE = GROUPS + 1
 const THOUSAND = 1000
 
-/** Beliefs before anything is measured: kiro-protocol knows of about 2,000 tokens that nobody sent. */
+/** Beliefs before anything is measured: kiro-protocol knows of about 2,000 tokens that no client sent. */
 const FIRST_FACTORS = [1, 1, 1, 1, 1, 1, 1, 1, 2]
 /** A tokenizer makes more or fewer tokens of all texts alike, by about this share. */
 const COMMON_SPREAD = 0.15

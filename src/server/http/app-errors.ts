@@ -65,7 +65,7 @@ export function noSuchRoute(
   return new GatewayError('GW_METHOD_NOT_ALLOWED', undefined, { message })
 }
 
-/** Builds the whole answer to bytes that are no HTTP request, or an incomplete one: no dialect is known. */
+/** Builds the whole answer to bytes that are not an HTTP request, or an incomplete one: no dialect is known. */
 export function describeBadRequest(unknown: Pick<RefusalLog, 'note'>, cause: Error): string {
   const code = codeOf(cause)
   const requestId = requestIdOf(undefined)

@@ -61,7 +61,7 @@ export class Authenticator {
   readonly #ownName: string
   readonly #isKeyPassthrough: boolean
   readonly #metricsKey: Buffer | null
-  /** Everybody may use the gateway. */
+  /** Every client may use the gateway. */
   readonly isOpen: boolean
   readonly #advice: Advice | null
 

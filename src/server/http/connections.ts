@@ -302,14 +302,14 @@ export class ClientConnections {
     this.#answer(connection, { request, response, handler })
   }
 
-  /** Bytes are no request, or headers are late. Earlier requests are still answered. */
+  /** Bytes are not a request, or headers are late. Earlier requests are still answered. */
   #onError(error: Error, connection: ClientConnection): void {
     const { socket, answering, status } = connection
     if (status === 'ending') return stopIfMuch(connection) // else it may send what it likes
     const isReset = codeOf(error) === 'ECONNRESET'
     if (isReset || !socket.writable) socket.destroy()
     else if (socket.bytesRead === 0)
-      this.#end(socket, this.#lingerMs) // a browser's spare connection, nobody's fault
+      this.#end(socket, this.#lingerMs) // a browser's spare connection, which is no fault
     else if (answering?.req.complete === true) connection.isCut = true
     else if (answering?.headersSent === true) this.#end(socket, this.#lingerMs)
     else this.#end(socket, this.#lingerMs, this.#options.describeError(error))

@@ -45,7 +45,7 @@ const LEAVING_EVENT = 'event: leaving\ndata: {}\n\n'
 
 /**
  * The primary writes each event once for all pages, limits their number, and sends nothing to a worker
- * without any. Pages are no turns: they delay no shutdown, and hold little memory.
+ * without any. Pages are not turns: they delay no shutdown, and hold little memory.
  */
 export class DashboardPages {
   readonly #options: DashboardPagesOptions

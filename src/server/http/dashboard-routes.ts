@@ -42,7 +42,7 @@ export function dashboardRoutes(options: DashboardOptions): readonly Route[] {
     method,
     path,
     isOpen: true, // asks for a session itself
-    isForSignedIn: true, // a client with one is no stranger
+    isForSignedIn: true, // a client with one is not a stranger
     serve: async (routed) => {
       if (options.current.config.observe.dashboard === 'off') throw turnedOff(routed)
       await act(await load(), routed)

@@ -41,7 +41,7 @@ export class DeviceForms {
 
 export interface FormPlace {
   readonly browser: string
-  /** Form token of the user's session; empty before somebody has signed in. */
+  /** Form token of the user's session; empty before a user has signed in. */
   readonly user: string
   /** Empty for the form that asks for a code. */
   readonly code: string

@@ -412,7 +412,7 @@ function toApiKey({ name, limit, period }: NewKeyFields): JsonObject {
 }
 
 function placeOf({ browser, visitor }: Visit, code: string): FormPlace {
-  // The form for the code is the same for everybody: somebody may sign in beside it.
+  // The form for the code is the same for all: a user may sign in beside it.
   return { browser, user: code === '' ? '' : (visitor?.csrf ?? ''), code }
 }
 

@@ -11,7 +11,7 @@ import type { Route, RoutedRequest } from './router.ts'
 
 /**
  * Guides and reference, as they are for programs (`NAME.md`, `llms.txt`) and as HTML, with the address of the one who asks in their
- * examples. They need what the description of the API needs: their text is no secret, but what strangers leave unread
+ * examples. They need what the description of the API needs: their text is not secret, but what strangers leave unread
  * takes memory.
  */
 export function docRoutes(files: DescriptionFiles, pages = new DocPages()): readonly Route[] {

@@ -43,7 +43,7 @@ export function oauthRoutes(options: OAuthOptions): readonly Route[] {
   ): Route => ({
     method,
     path,
-    isOpen: true, // whoever asks has no key yet
+    isOpen: true, // the client has no key yet
     isOff: () => isDeviceSignInOff(options.current.config),
     serve: async (routed) => act(await load(), routed)
   })

@@ -66,7 +66,7 @@ export class PanelUsers {
     return this.#sessions.find(request.headers.cookie, this.#digestsOf)
   }
 
-  /** A browser that has signed in, also by a proxy. On a gateway without keys nobody has. */
+  /** A browser that has signed in, also by a proxy. On a gateway without keys none has. */
   isKnown(request: IncomingMessage): boolean {
     return !this.#current.authenticator.isOpen && this.find(request) !== null
   }
@@ -181,8 +181,8 @@ export class PanelUsers {
   }
 
   /**
-   * A proxy may add its provider's token to what a browser sends, as oauth2-proxy does. That is no key of this gateway,
-   * so whoever has signed in stays who they are, with the form token that their changes need.
+   * A proxy may add its provider's token to what a browser sends, as oauth2-proxy does. That is not a key of this gateway,
+   * so a signed-in user stays who they are, with the form token that their changes need.
    */
   #hasOwnKey(request: IncomingMessage): boolean {
     if (!hasKey(request.headers)) return false

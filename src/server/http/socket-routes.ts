@@ -90,14 +90,14 @@ function refuseOthers({ headers }: IncomingMessage): void {
   const protocols = headers['sec-websocket-protocol']
   if (protocols !== undefined && !arePlainProtocols(protocols)) {
     throw new GatewayError('GW_BODY_INVALID', undefined, {
-      message: 'The header sec-websocket-protocol is no list of different names.'
+      message: 'The header sec-websocket-protocol must be a list of different names.'
     })
   }
   const hasKey = SOCKET_KEY.test(headers['sec-websocket-key'] ?? '')
   if (hasKey && headers['sec-websocket-version'] === '13') return
   throw new GatewayError('GW_BODY_INVALID', undefined, {
     message:
-      'This is no WebSocket handshake of version 13. It needs the headers sec-websocket-key and sec-websocket-version: 13.'
+      'This is not a WebSocket handshake of version 13. It needs the headers sec-websocket-key and sec-websocket-version: 13.'
   })
 }
 

@@ -25,7 +25,7 @@ export function standingRoute(
         resetsAt: endsAt
       }
     }
-    // Nobody sees the plan unless an operator wants it shown, and then only of the gateway's own account.
+    // The plan is shown only if an operator wants it, and then only of the gateway's own account.
     if (kiroKey !== null || plane.account.planStanding === null) return null
     const { usage } = (await accountUsage()).news
     if (usage === null) return null

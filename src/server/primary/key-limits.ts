@@ -174,7 +174,7 @@ export class TurnLimits {
 
   /**
    * Used part of its credits as this worker knows it; `null` without a limit of credits. What other gateways of a fleet
-   * hold is no use of it: they may have used none of theirs.
+   * hold is not use of it: they may have used none of theirs.
    */
   standing(): Standing | null {
     const { id, credits } = this.#key

@@ -259,7 +259,7 @@ const MAX_UNMETERED = 3
 /** Models of which they are counted. */
 const MAX_UNMETERED_MODELS = 64
 
-/** A worker's copy of the prices. Its own lessons count at once; the primary orders everybody's. */
+/** A worker's copy of the prices. Its own lessons count at once; the primary orders those of all workers. */
 export class WorkerPrices {
   readonly #table = new PriceTable()
   readonly #send: (lessons: readonly PriceTold[]) => void

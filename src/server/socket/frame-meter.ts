@@ -20,7 +20,7 @@ const MASK_BYTES = 4
 
 /**
  * Reads only the heads of a client's frames (RFC 6455 §5.2), so that the size of a message is known before it has come.
- * Judges nothing: `ws` refuses what is no frame.
+ * Judges nothing: `ws` refuses what is not a frame.
  *
  *   ┌───────────────┬───────────────┬ 0, 2 or 8 bytes ┬ 4 bytes ┬─────────┐
  *   │ FIN · opcode  │ MASK · length │ longer length   │ mask    │ payload │

@@ -108,7 +108,7 @@ const MAX_LANES = 33
 /** Looks without a pong or a message from the client after which it is gone. */
 const MAX_SILENT_LOOKS = 2
 
-const BROKEN: Farewell = { code: 1008, reason: 'Too many messages are no request.' }
+const BROKEN: Farewell = { code: 1008, reason: 'Too many messages are not a request.' }
 const FLOOD: Farewell = { code: 1008, reason: 'Too many frames carry nothing.' }
 const SLOW: Farewell = { code: 1008, reason: 'A message took longer than BODY_TIMEOUT.' }
 const BINARY: Farewell = { code: 1008, reason: 'Messages must be text.' }
@@ -147,7 +147,7 @@ export class ResponsesSocket {
   #isCancelled = false
   #emptyFrames = 0
   #emptySince = 0
-  /** Since the last ping that was due: an hour of a client's ordinary tries is no reason to end. */
+  /** Since the last ping that was due: an hour of a client's ordinary tries is not a reason to end. */
   #mistakes = 0
   /** Pings whose pongs have not come. */
   #pings = 0
@@ -401,7 +401,7 @@ export class ResponsesSocket {
     this.#noteMistake()
   }
 
-  /** One request too many is no reason to end the others: clients do not come back after a 1008. */
+  /** One request too many is not a reason to end the others: clients do not come back after a 1008. */
   #decline({ event, ...held }: Request): void {
     release([held])
     const message =

@@ -20,7 +20,7 @@ export type SocketClient = Pick<
 > & {
   /** The client's key is good, and may be used here. */
   readonly isGood: () => boolean
-  /** False while nobody has vouched for the client's key; it gives way to others. */
+  /** False while no request has vouched for the client's key; it gives way to others. */
   readonly isKnown: () => boolean
 }
 
@@ -223,7 +223,7 @@ export class ResponsesSockets {
   }
 }
 
-/** The first that is no key: browsers send theirs so, since they can send no header. */
+/** The first that is not a key: browsers send theirs so, since they can send no header. */
 function chooseProtocol(offered: ReadonlySet<string>): string | false {
   const [first = null] = [...offered].filter((one) => !one.startsWith('openai-insecure-api-key.'))
   return first ?? false

@@ -62,7 +62,7 @@ const QUEUE = 4
 const CROWD_LOOKS = 12
 /** Fraction that counts as full; other workers have as much. */
 const MEMORY_IN_USE = 0.5
-/** Part of a load that remains at the next look: a short pause is no end. */
+/** Part of a load that remains at the next look: a short pause is not its end. */
 const FADING = 0.95
 /** Smallest change that the primary is told. */
 const STEP = 0.1

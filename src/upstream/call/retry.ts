@@ -190,7 +190,7 @@ export interface ApproachMeans {
   readonly hasOtherForm: boolean
 }
 
-/** Finds a changed call that may succeed (kiro-protocol §1.2, §3.9, §8.2). It is no retry. */
+/** Finds a changed call that may succeed (kiro-protocol §1.2, §3.9, §8.2). It is not a retry. */
 export function nextApproach(
   approach: Approach,
   { error, remedy }: ApproachFailure,

@@ -115,7 +115,7 @@ export class HttpTunnel implements ProxyHandshake {
     }
   }
 
-  /** Waiting for the end of something that is no head would take until the deadline. */
+  /** Waiting for the end of something that is not a head would take until the deadline. */
   #checkBeginning(): void {
     const length = Math.min(this.#unread.length, BEGINNING.length)
     if (this.#unread.compare(BEGINNING, 0, length, 0, length) !== 0) throw notHttp('no HTTP')
