@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Chance } from './chance.ts'
 import type { Character } from './character.ts'
 import { type Ask, askGateway, type DialectName } from './client.ts'
+import type { WorldGateway } from './gateway.ts'
 import { takesPart } from './reproduce.ts'
 import type { Rhythm } from './rhythm.ts'
 import type { Rules } from './rules.ts'
@@ -45,6 +46,7 @@ export const WISHED_FAULTS = [
 export interface AgentsOptions {
   readonly character: Character
   readonly rules: Rules
+  readonly gateways: readonly WorldGateway[]
   readonly chosen: readonly number[] | null
   /** `null` for those who ask by night as by day. */
   readonly rhythm: Rhythm | null
@@ -56,14 +58,16 @@ export class Agents {
   readonly #character: Character
   readonly #rules: Rules
   readonly #rhythm: Rhythm | null
+  readonly #gateways: readonly WorldGateway[]
   #nextId = 0
   #areOver = false
 
   /** `chosen`: numbers of those that take part, which ask the same whoever else does; `null` for all. */
-  constructor(world: World, { character, rules, chosen, rhythm }: AgentsOptions) {
+  constructor(world: World, { character, rules, gateways, chosen, rhythm }: AgentsOptions) {
     this.#world = world
     this.#character = character
     this.#rules = rules
+    this.#gateways = gateways
     this.#rhythm = rhythm
     for (let agent = 1; agent <= character.agents; agent += 1) {
       if (!takesPart(chosen, agent)) continue
@@ -99,6 +103,19 @@ export class Agents {
     this.#rules.onOutcome(ask, outcome)
   }
 
+  /** As a proxy before a fleet does: any that serves. */
+  #pickGateway(chance: Chance): WorldGateway {
+    const [first] = this.#gateways
+    if (first === undefined) throw new Error('there is no gateway')
+    if (this.#gateways.length === 1) return first
+    const number = Math.floor(chance.random() * this.#gateways.length)
+    const [chosen = first, other = first] = [
+      ...this.#gateways.slice(number),
+      ...this.#gateways.slice(0, number)
+    ]
+    return chosen.isServing ? chosen : other
+  }
+
   #draw(chance: Chance): Ask {
     const id = this.#nextId++
     const { keys } = this.#character
@@ -109,6 +126,7 @@ export class Agents {
     const isStreamed = chance.isTrue(0.8)
     return {
       id,
+      port: this.#pickGateway(chance).port,
       dialect,
       isStreamed,
       isOnSocket: dialect === 'responses' && isStreamed && chance.isTrue(0.5),

@@ -1,3 +1,5 @@
+import { Chance } from './chance.ts'
+import { drawFleet, type FleetPlan } from './fleet-plan.ts'
 import type { KeyPlan } from './keys.ts'
 import type { LinkNature } from './network.ts'
 import { drawSignIn, type SignInPlan } from './sign-in.ts'
@@ -19,6 +21,11 @@ export type FaultName =
   | 'clock'
   | 'full disk'
   | 'slow disk'
+  | 'valkey restart'
+  | 'valkey flush'
+  | 'valkey away'
+  | 'valkey slow'
+  | 'gateway crash'
 
 export const ALL_FAULTS: readonly FaultName[] = [
   'cut',
@@ -39,6 +46,18 @@ export const ALL_FAULTS: readonly FaultName[] = [
 /** Only a sign-in that is renewed writes files while the gateway serves. */
 export const DISK_FAULTS: readonly FaultName[] = ['full disk', 'slow disk']
 
+/** Of a fleet alone. */
+export const FLEET_FAULTS: readonly FaultName[] = [
+  'valkey restart',
+  'valkey flush',
+  'valkey away',
+  'valkey slow',
+  'gateway crash'
+]
+
+/** Part of the links on which several writes arrive at once. */
+const JOINED = 0.3
+
 /** What one world is like, all of it drawn from its seed before anything happens. */
 export interface Character {
   readonly workers: number
@@ -55,6 +74,8 @@ export interface Character {
   readonly keys: readonly KeyPlan[]
   /** `null` with an API key, which is never renewed. */
   readonly signIn: SignInPlan | null
+  /** `null` for a gateway that is alone. */
+  readonly fleet: FleetPlan | null
   /** What goes wrong around the gateway; none in a calm world. */
   readonly faults: readonly FaultName[]
   /** Mean pause between two faults, ms. */
@@ -70,7 +91,31 @@ export function drawCharacter(world: World): Character {
   const drawn = isCalm ? [] : ALL_FAULTS.filter(() => world.isTrue(0.4))
   // A clock that jumps says that a token is good when it is not, and the other way round.
   const signIn = drawn.includes('clock') ? null : drawSignIn(world.seed)
-  const faults = signIn === null || isCalm ? drawn : [...drawn, ...DISK_FAULTS]
+  const ofDisk = signIn === null || isCalm ? [] : DISK_FAULTS
+  const limits = { workers, maxConnections }
+  const character = joinPieces(
+    Chance.for(world.seed, 'joined'),
+    drawRest(world, limits, { signIn, faults: [...drawn, ...ofDisk] })
+  )
+  const fleet = drawFleet(world.seed, character.keys.length)
+  if (fleet === null) return character
+  const faults = isCalm ? [] : [...character.faults, ...FLEET_FAULTS]
+  return { ...character, fleet, faults }
+}
+
+/** A part of the links that leave writes as they are; drawn apart, so that nothing else of a world changes. */
+function joinPieces(chance: Chance, character: Character): Character {
+  const joined = (link: LinkNature): LinkNature =>
+    chance.isTrue(JOINED) && link.pieces === 'whole' ? { ...link, pieces: 'joined' } : link
+  const { toUpstream, toGateway } = character
+  return { ...character, toUpstream: joined(toUpstream), toGateway: joined(toGateway) }
+}
+
+function drawRest(
+  world: World,
+  { workers, maxConnections }: Pick<Character, 'workers' | 'maxConnections'>,
+  { signIn, faults }: Pick<Character, 'signIn' | 'faults'>
+): Character {
   return {
     workers,
     maxConnections,
@@ -90,6 +135,7 @@ export function drawCharacter(world: World): Character {
       ? Array.from({ length: world.pick([1, 2, 4]) }, () => drawKey(world))
       : [],
     signIn,
+    fleet: null,
     faults,
     faultMs: world.pick([10_000, 60_000, 300_000]),
     toUpstream: drawLink(world, [0.1, 2, 20, 80]),

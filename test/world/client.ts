@@ -1,5 +1,5 @@
 import { request as sendRequest, type IncomingMessage } from 'node:http'
-import { CLIENT_KEY, GATEWAY_PORT } from './gateway.ts'
+import { CLIENT_KEY } from './gateway.ts'
 import { textOfKey } from './keys.ts'
 import { WorldSocket } from './network.ts'
 import { askOnSocket, type Seen } from './socket-client.ts'
@@ -10,6 +10,8 @@ export type DialectName = 'chat' | 'messages' | 'responses'
 /** One request, and what shall become of it. */
 export interface Ask {
   readonly id: number
+  /** Of the gateway that is asked. */
+  readonly port: number
   readonly dialect: DialectName
   readonly isStreamed: boolean
   /** Asked on a WebSocket, which Responses alone have; as an event stream otherwise. */
@@ -61,10 +63,10 @@ export async function askGateway(world: World, ask: Ask): Promise<Outcome> {
 
 /** As clients do: on another WebSocket if the gateway leaves, and over HTTP if there may be none. True if the answer is complete. */
 async function askBySocket(ask: Ask, seen: Seen, leaves: AbortSignal): Promise<boolean> {
-  const { id, restsMs } = ask
+  const { id, port, restsMs } = ask
   const { stream: _, ...request } = bodyOf(ask) as Readonly<Record<string, unknown>>
   for (;;) {
-    const end = await askOnSocket({ id, key: keyOf(ask), request, restsMs, leaves }, seen)
+    const end = await askOnSocket({ id, port, key: keyOf(ask), request, restsMs, leaves }, seen)
     if (leaves.aborted) return false
     if (end === 'again') continue
     if (end !== 'over HTTP') return end === 'complete'
@@ -78,7 +80,7 @@ function askByHttp(ask: Ask, seen: Seen, leaves: AbortSignal): Promise<boolean> 
   const { promise, resolve: end } = Promise.withResolvers<boolean>()
   const request = sendRequest({
     host: '127.0.0.1',
-    port: GATEWAY_PORT,
+    port: ask.port,
     method: 'POST',
     path: PATHS[ask.dialect],
     agent: false,

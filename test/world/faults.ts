@@ -1,5 +1,8 @@
 import { Chance } from './chance.ts'
 import type { Character, FaultName } from './character.ts'
+import type { WorldEngine } from './engine.ts'
+import type { WorldFleet } from './fleet.ts'
+import { ENGINE_PORT } from './fleet-plan.ts'
 import { UPSTREAM_PORT, type WorldGateway } from './gateway.ts'
 import type { Disk } from './files.ts'
 import type { Link, Network } from './network.ts'
@@ -8,15 +11,21 @@ import type { Touches } from './touches.ts'
 import type { WorldUpstream } from './upstream.ts'
 import type { Actor, World } from './world.ts'
 
-/** Whether the upstream can be reached. */
+/** What can be reached. */
 export interface Reach {
+  /** The upstream. */
   state: 'open' | 'refused' | null
+  /** Processes that do not reach Valkey, nor hear of it. */
+  readonly cutOff: Set<Actor>
 }
 
 export interface FaultOptions {
   readonly world: World
   readonly network: Network
-  readonly gateway: WorldGateway
+  readonly gateways: readonly WorldGateway[]
+  /** `null` where the gateway is alone. */
+  readonly engine: WorldEngine | null
+  readonly fleet: WorldFleet | null
   readonly character: Character
   readonly reach: Reach
   readonly disk: Disk
@@ -29,6 +38,13 @@ export interface FaultOptions {
 const HOUR_MS = 3_600_000
 /** Part of the workers that are killed while the upstream stands still. */
 const BESIDE_STANDSTILL = 0.3
+/** Longest time without Valkey, as a part of what an access token is still good for. */
+const AWAY_PART = 0.3
+/** Between two faults of Valkey, or of a whole gateway, so that sign-ins can be renewed. Virtual ms. */
+const CALM_MS = 20_000
+const RESTART_MS = 3_000
+/** A machine that comes back. */
+const DOWN_MS = { from: 500, to: 30_000 }
 
 /** Carries out what goes wrong around the gateway, as planned. */
 export class Faults {
@@ -51,10 +67,15 @@ export class Faults {
   /** No more faults; those that last have ended by the time that this returns. */
   end(): void {
     this.#isOver = true
-    const { gateway, reach, disk, upstream } = this.#options
-    for (const { actor } of gateway.workers()) actor.isPaused = false
-    gateway.primaryActor.isPaused = false
-    gateway.startsLateMs = 0
+    const { gateways, engine, fleet, reach, disk, upstream } = this.#options
+    for (const gateway of gateways) {
+      for (const { actor } of gateway.workers()) actor.isPaused = false
+      gateway.primaryActor.isPaused = false
+      gateway.startsLateMs = 0
+      fleet?.onBack(gateway)
+    }
+    reach.cutOff.clear()
+    if (engine !== null) engine.actor.isPaused = false
     upstream.actor.isPaused = false
     reach.state = 'open'
     disk.isFull = false
@@ -88,8 +109,8 @@ export class Faults {
       link.vanish()
     },
     kill: (chance) => {
-      const { gateway, touches } = this.#options
-      const workers = gateway.workers()
+      const { touches } = this.#options
+      const workers = this.#workers()
       if (workers.length === 0) return
       const worker = chance.pick(workers)
       touches.onKill(worker.actor)
@@ -98,37 +119,46 @@ export class Faults {
       if (chance.isTrue(BESIDE_STANDSTILL)) this.#pause(this.#options.upstream.actor, 3_000)
     },
     pause: (chance) => {
-      const { gateway } = this.#options
-      const workers = gateway.workers()
+      const workers = this.#workers()
       if (workers.length === 0) return
       const { actor } = chance.pick(workers)
       const pauseMs = chance.pick([50, 500, 3_000, 40_000])
       this.#pause(actor, pauseMs)
     },
     'pause primary': (chance) => {
-      this.#pause(this.#options.gateway.primaryActor, chance.pick([50, 500, 3_000]))
+      const gateway = this.#pickGateway(chance)
+      const { fleet } = this.#options
+      const pauseMs = chance.pick([50, 500, 3_000])
+      fleet?.onTrouble(gateway)
+      this.#later(pauseMs, () => fleet?.onTrouble(gateway))
+      this.#pause(gateway.primaryActor, pauseMs)
     },
     slow: (chance) => this.#pause(this.#options.upstream.actor, chance.pick([30, 300, 3_000])),
     refuse: (chance) => this.#unreachable('refused', chance),
     silence: (chance) => this.#unreachable(null, chance),
     resize: (chance) => {
-      const { gateway, character } = this.#options
-      const now = gateway.config.pool.maxConnections ?? character.maxConnections
+      const { gateways, character } = this.#options
+      const now = gateways[0]?.config.pool.maxConnections ?? character.maxConnections
       const most = Math.max(character.workers, chance.pick([2, 3, 5, 8, 20, now - 1, now - 2]))
-      gateway.reload({
-        HTTP_MAX_CONNECTIONS: String(most),
-        HTTP_MAX_KEEPALIVE_CONNECTIONS: String(Math.ceil(most / 2))
-      })
+      for (const gateway of gateways)
+        gateway.reload({
+          HTTP_MAX_CONNECTIONS: String(most),
+          HTTP_MAX_KEEPALIVE_CONNECTIONS: String(Math.ceil(most / 2))
+        })
     },
-    restart: () => this.#options.gateway.restartWorkers(),
+    restart: (chance) => {
+      const gateway = this.#pickGateway(chance)
+      if (gateway.isServing) gateway.restartWorkers()
+    },
     'late start': (chance) => {
-      const { gateway } = this.#options
+      const gateway = this.#pickGateway(chance)
       gateway.startsLateMs = chance.pick([1_000, 8_000])
       this.#later(60_000, () => (gateway.startsLateMs = 0))
     },
     clock: (chance) => {
-      const { gateway } = this.#options
-      const actors = [gateway.primaryActor, ...gateway.workers().map(({ actor }) => actor)]
+      const { gateways } = this.#options
+      const primaries = gateways.map(({ primaryActor }) => primaryActor)
+      const actors = [...primaries, ...this.#workers().map(({ actor }) => actor)]
       chance.pick(actors).wallOffsetMs = chance.between(-HOUR_MS, HOUR_MS)
     },
     'full disk': (chance) => {
@@ -141,7 +171,98 @@ export class Faults {
       const { disk } = this.#options
       disk.slowness = chance.pick([10, 100])
       this.#later(chance.between(500, 60_000), () => (disk.slowness = 1))
+    },
+    'valkey restart': (chance) => {
+      const { engine, fleet, gateways } = this.#options
+      if (engine === null || fleet === null || !fleet.isCalm(CALM_MS)) return
+      const kept = chance.pick(['all', 'older', 'nothing'] as const)
+      if (kept !== 'all') fleet.losses += 1
+      const downMs = this.#awayMs(chance)
+      for (const gateway of gateways) fleet.onAway(gateway)
+      engine.restart(kept, downMs, chance)
+      this.#later(downMs, () => gateways.forEach((one) => fleet.onBack(one)))
+    },
+    'valkey flush': () => {
+      const { engine, fleet, gateways } = this.#options
+      if (engine === null || fleet === null || !fleet.isCalm(CALM_MS)) return
+      fleet.losses += 1
+      for (const gateway of gateways) fleet.onTrouble(gateway)
+      engine.flush()
+    },
+    'valkey away': (chance) => {
+      const { gateways, fleet } = this.#options
+      if (fleet === null || !fleet.isCalm(CALM_MS)) return
+      const cutOff = chance.isTrue(0.3) ? gateways : [this.#pickGateway(chance)]
+      const awayMs = this.#awayMs(chance)
+      for (const gateway of cutOff) this.#cutFromEngine(gateway, awayMs)
+    },
+    'valkey slow': (chance) => {
+      const { engine, fleet, gateways } = this.#options
+      if (engine === null || fleet === null || !fleet.isCalm(CALM_MS)) return
+      const slowMs = chance.pick([200, 1_500, 10_000])
+      for (const gateway of gateways) fleet.onAway(gateway)
+      engine.actor.isPaused = true
+      this.#later(slowMs, () => {
+        engine.actor.isPaused = false
+        for (const gateway of gateways) fleet.onBack(gateway)
+      })
+    },
+    'gateway crash': (chance) => {
+      const { fleet, touches } = this.#options
+      const gateway = this.#pickGateway(chance)
+      if (fleet === null || !fleet.isCalm(CALM_MS)) return
+      for (const { actor } of gateway.workers()) touches.onKill(actor)
+      fleet.onCrash(gateway)
+      gateway.crash()
+      this.#later(chance.between(DOWN_MS.from, DOWN_MS.to), () => this.#startAgain(gateway))
     }
+  }
+
+  /** As a container does: one that cannot start is started once more. */
+  #startAgain(gateway: WorldGateway): void {
+    const { world, fleet, disk } = this.#options
+    gateway.start().then(
+      () => fleet?.onTrouble(gateway),
+      (error: Error) => {
+        if (!disk.isFull && codeOf(error) !== 'ENOSPC') return world.fail(error)
+        gateway.crash()
+        this.#later(RESTART_MS, () => this.#startAgain(gateway))
+      }
+    )
+  }
+
+  #workers() {
+    return this.#options.gateways.flatMap((gateway) => gateway.workers())
+  }
+
+  /** The only one without drawing, as there was once no other. */
+  #pickGateway(chance: Chance): WorldGateway {
+    const { gateways } = this.#options
+    const [first] = gateways
+    if (first === undefined) throw new Error('there is no gateway')
+    return gateways.length === 1 ? first : chance.pick(gateways)
+  }
+
+  /** Sometimes longer than a lease, unless a sign-in would end meanwhile: nobody renews it without Valkey. */
+  #awayMs(chance: Chance): number {
+    const { signIn, fleet } = this.#options.character
+    const most =
+      signIn === null ? ((fleet?.leaseS ?? 0) + 30) * 1e3 : signIn.lifetimeS * 1e3 * AWAY_PART
+    return Math.min(most, chance.pick([500, 5_000, 30_000, 330_000]))
+  }
+
+  /** Packets between a gateway and Valkey are lost. */
+  #cutFromEngine(gateway: WorldGateway, awayMs: number): void {
+    const { network, reach, fleet } = this.#options
+    const { primaryActor } = gateway
+    fleet?.onAway(gateway)
+    reach.cutOff.add(primaryActor)
+    for (const link of network.links)
+      if (link.port === ENGINE_PORT && link.client.actor === primaryActor) link.vanish()
+    this.#later(awayMs, () => {
+      reach.cutOff.delete(primaryActor)
+      fleet?.onBack(gateway)
+    })
   }
 
   /** A pause that begins within another one ends with the longer of them. */
@@ -159,7 +280,8 @@ export class Faults {
   /** Any connection, or one to this port; `null` if there is none. A renewal is spared: its token would be lost. */
   #pickLink(chance: Chance, to?: number): Link | null {
     const links = [...this.#options.network.links].filter(
-      ({ port, client }) => (to === undefined || port === to) && !client.carriesRenewal
+      ({ port, client }) =>
+        (to === undefined ? port !== ENGINE_PORT : port === to) && !client.carriesRenewal
     )
     return links.length === 0 ? null : chance.pick(links)
   }
@@ -174,4 +296,8 @@ export class Faults {
     const { world } = this.#options
     world.after(delayMs, end, { actor: world.nature })
   }
+}
+
+function codeOf(error: Error): unknown {
+  return Reflect.get(error, 'code')
 }

@@ -36,6 +36,7 @@ const OF_HANDLES: Readonly<Record<string, Act>> = {
   datasync: fs.fdatasyncSync as Act,
   truncate: fs.ftruncateSync as Act,
   chmod: fs.fchmodSync as Act,
+  chown: fs.fchownSync as Act,
   utimes: fs.futimesSync as Act,
   readFile: fs.readFileSync as Act,
   writeFile: fs.writeFileSync as Act,

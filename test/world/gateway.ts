@@ -1,7 +1,7 @@
-import { rmSync } from 'node:fs'
 import { loadConfig } from '../../src/config/load.ts'
 import { planMemory } from '../../src/config/memory-plan.ts'
 import type { Config } from '../../src/config/settings.ts'
+import { FleetControl, type FleetControlOptions } from '../../src/control/fleet/fleet-control.ts'
 import { Primary } from '../../src/control/primary.ts'
 import { createCredentialSource } from '../../src/credentials/sources.ts'
 import { createLogger, type LogStream } from '../../src/observe/logger.ts'
@@ -11,9 +11,13 @@ import { WorldProcess } from './processes.ts'
 import { accountSettings, type SignInPlan } from './sign-in.ts'
 import { type Actor, type World, Violation } from './world.ts'
 
+/** Port of the first gateway; the next one has the next. */
 export const GATEWAY_PORT = 8000
+const MOST_GATEWAYS = 10
 export const UPSTREAM_PORT = 9000
 export const CLIENT_KEY = 'client-key-of-the-world'
+/** Of the members of a fleet, by place. */
+const NAMES = ['a', 'b']
 const STACK = /,"stack":"(?:[^"\\]|\\.)*"/g
 const MEMORY_BYTES = 512 * 2 ** 20
 
@@ -25,14 +29,28 @@ export interface GatewayOptions {
   readonly workers: number
   readonly env: Readonly<Record<string, string>>
   readonly signIn: SignInPlan | null
+  /** Place in a fleet, from 0; `null` for one that is alone. */
+  readonly place: number | null
+}
+
+export function isGatewayPort(port: number): boolean {
+  return port >= GATEWAY_PORT && port < GATEWAY_PORT + MOST_GATEWAYS
 }
 
 /** The real primary and its real workers, each a process of the world. */
 export class WorldGateway {
-  readonly primaryActor: Actor
+  readonly name: string
+  readonly port: number
+  primaryActor: Actor
+  /** Whether it serves: it has started, and neither died nor been told to end. */
+  isServing = false
+  /** Virtual ms of its last start. */
+  startedAt = 0
+  starts = 0
   readonly #options: GatewayOptions
   #config: Config
   #primary: Primary | null = null
+  #fleet: FleetControl | null = null
   readonly #workers = new Set<WorldProcess>()
   /** Forks since the start. */
   forks = 0
@@ -43,7 +61,9 @@ export class WorldGateway {
 
   constructor(options: GatewayOptions) {
     this.#options = options
-    this.primaryActor = options.world.spawn('primary')
+    this.name = NAMES[options.place ?? 0] ?? ''
+    this.port = GATEWAY_PORT + (options.place ?? 0)
+    this.primaryActor = options.world.spawn(this.#nameOf('primary'))
     this.#config = this.#configOf({})
   }
 
@@ -56,6 +76,18 @@ export class WorldGateway {
     return this.#config
   }
 
+  get stateDir(): string {
+    return this.#options.stateDir
+  }
+
+  get isInFleet(): boolean {
+    return this.#options.place !== null
+  }
+
+  #nameOf(what: string): string {
+    return (this.#options.place ?? 0) === 0 ? what : `${what} ${this.name}`
+  }
+
   /** Those that live, oldest first. */
   workers(): readonly WorldProcess[] {
     return [...this.#workers]
@@ -64,11 +96,14 @@ export class WorldGateway {
   /** Resolves when it serves. */
   async start(): Promise<void> {
     const { world, workers } = this.#options
+    this.startedAt = world.now
+    this.starts += 1
     await world.as(this.primaryActor, async () => {
       const log = createLogger(this.#config.observe.level, { worker: 'primary' }, this.#stream())
+      const source = createCredentialSource(this.#config.credentials, log)
       const primary = new Primary({
         config: this.#config,
-        source: createCredentialSource(this.#config.credentials, log),
+        source,
         memory: {
           ...planMemory(MEMORY_BYTES, { workers, threads: 1 }),
           workers,
@@ -82,15 +117,55 @@ export class WorldGateway {
         onFatal: (cause) => world.fail(new Violation('the primary gives up', { cause }))
       })
       this.#primary = primary
+      this.#fleet = this.isInFleet ? this.#join(primary, { source, log }) : null
+      await this.#fleet?.start()
       await primary.start()
+      this.isServing = true
     })
+  }
+
+  /** What `main.ts` does with `FLEET_URL`. */
+  #join(
+    primary: Primary,
+    { source, log }: Pick<FleetControlOptions, 'source' | 'log'>
+  ): FleetControl {
+    const { world } = this.#options
+    const fleet = new FleetControl({
+      config: this.#config,
+      budget: primary.budget,
+      keys: primary.keys,
+      devices: primary.devices,
+      sessions: primary.sessions,
+      knows: primary,
+      tell: (message) => primary.broadcast(message),
+      source,
+      shareSignIn: (signIn) => primary.account.credentials.shareSignIn(signIn),
+      log,
+      onRefused: (cause) => world.fail(new Violation('a gateway leaves the fleet', { cause }))
+    })
+    primary.figures.showFleet(fleet.figures)
+    return fleet
+  }
+
+  /** As when its machine is gone: all its processes at once, with all that they had open. */
+  crash(): void {
+    const { world } = this.#options
+    this.isServing = false
+    for (const { actor } of this.workers()) {
+      this.onKilled(actor)
+      world.note('is gone with its machine', actor)
+      world.end(actor)
+    }
+    world.note('is gone with its machine', this.primaryActor)
+    world.end(this.primaryActor)
+    this.primaryActor = world.spawn(this.#nameOf('primary'))
   }
 
   /** Called by the primary. */
   fork(): WorldProcess {
     const { world } = this.#options
     this.forks += 1
-    const birth = { name: `worker ${this.forks}`, lateMs: this.startsLateMs }
+    const birth = { name: this.#nameOf(`worker ${this.forks}`), lateMs: this.startsLateMs }
     const child = new WorldProcess(world, birth, ({ endpoint, exit }) => {
       // What `main.ts` does in a worker.
       const worker = new GatewayWorker(endpoint, this.#stream())
@@ -116,11 +191,11 @@ export class WorldGateway {
   }
 
   drain(): Promise<void> {
-    return this.#options.world.as(this.primaryActor, () => this.primary.drain())
-  }
-
-  removeFiles(): void {
-    rmSync(this.#options.stateDir, { recursive: true, force: true })
+    this.isServing = false
+    const drain = (): Promise<void> => this.primary.drain()
+    return this.#options.world.as(this.primaryActor, () =>
+      this.#fleet === null ? drain() : this.#fleet.drain(drain)
+    )
   }
 
   #configOf(env: Readonly<Record<string, string>>): Config {
@@ -128,7 +203,7 @@ export class WorldGateway {
     const upstreamUrl = `http://127.0.0.1:${UPSTREAM_PORT}`
     const settings = {
       SERVER_HOST: '127.0.0.1',
-      SERVER_PORT: String(GATEWAY_PORT),
+      SERVER_PORT: String(this.port),
       PROXY_API_KEY: CLIENT_KEY,
       ...accountSettings(signIn, upstreamUrl),
       KIRO_API_URL: upstreamUrl,
@@ -136,6 +211,7 @@ export class WorldGateway {
       STATE_DIR: stateDir,
       DASHBOARD: 'off',
       LOG_LEVEL: 'info',
+      ...(this.isInFleet && { FLEET_MEMBER: this.name }),
       ...this.#options.env,
       ...env
     }

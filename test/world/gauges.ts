@@ -1,14 +1,14 @@
 import { get } from 'node:http'
-import { CLIENT_KEY, GATEWAY_PORT } from './gateway.ts'
+import { CLIENT_KEY } from './gateway.ts'
 
 const SAMPLE = /^([a-z_]+)(?:\{.*\})? (\S+)$/
 
-/** Asks the gateway for its metrics, as Prometheus does. Returns each metric by name, with its samples added up. */
-export async function readGauges(): Promise<ReadonlyMap<string, number>> {
+/** Asks the gateway at this port for its metrics, as Prometheus does. Returns each metric by name, with its samples added up. */
+export async function readGauges(port: number): Promise<ReadonlyMap<string, number>> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const request = get({
     host: '127.0.0.1',
-    port: GATEWAY_PORT,
+    port,
     path: '/metrics',
     agent: false,
     headers: { authorization: `Bearer ${CLIENT_KEY}` }

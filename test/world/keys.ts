@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { formatKeysFile, NO_KEYS } from '../../src/keys/key-file.ts'
+import { formatKeysFile, NO_KEYS, parseKeysFile } from '../../src/keys/key-file.ts'
 import { NO_LIMITS } from '../../src/keys/key-changes.ts'
 import { type CreditPeriod, MICROS_PER_CREDIT, type NamedKey } from '../../src/keys/key.ts'
 import type { Character, FaultName } from './character.ts'
 import type { Ask, Outcome } from './client.ts'
+import type { WorldFleet } from './fleet.ts'
+import type { WorldGateway } from './gateway.ts'
 import { Violation, type World } from './world.ts'
 
 /** Limits of a named key; `null` for none. */
@@ -22,6 +24,10 @@ export interface KeyPlan {
 const LIMITED = 429
 /** By then the credits of an answer that its client has seen to its end are settled everywhere. Virtual ms. */
 const SETTLED_MS = 5_000
+/** Of a key that is revoked. */
+const REFUSED = 401
+/** A gateway knows by then that a key was revoked, where it was or at another one of its fleet. */
+const HEARD_MS = 5_000
 /** With these, a minute of the gateway is not one of its clients. */
 const UNEVEN: readonly FaultName[] = ['clock', 'pause', 'pause primary']
 const MINUTE_MS = 60_000
@@ -53,6 +59,8 @@ interface AskOfKey {
   readonly key: number
   /** Virtual ms. */
   readonly at: number
+  /** Of the gateway that was asked. */
+  readonly port: number
   readonly plan: KeyPlan
   readonly booked: Booked
 }
@@ -66,10 +74,21 @@ export class WorldKeys {
   readonly #isPruned: boolean
   readonly #booked: readonly Booked[]
   /** Virtual ms of each question, and its key. */
-  readonly #asks = new Map<number, { readonly key: number; readonly at: number }>()
+  readonly #asks = new Map<
+    number,
+    { readonly key: number; readonly at: number; readonly port: number }
+  >()
+  readonly #fleet: WorldFleet | null
+  /** Virtual ms at which a key was revoked, and the port of the gateway beside which that was done. */
+  #revoked: { readonly key: number; readonly at: number; readonly port: number } | null = null
 
-  constructor(world: World, { keys, faults, env }: Pick<Character, 'keys' | 'faults' | 'env'>) {
+  constructor(
+    world: World,
+    { keys, faults, env }: Pick<Character, 'keys' | 'faults' | 'env'>,
+    fleet: WorldFleet | null
+  ) {
     this.#world = world
+    this.#fleet = fleet
     this.#plans = keys
     this.#areDaysEven = !faults.includes('clock')
     this.#isPruned = env['USAGE_RETENTION_DAYS'] !== undefined
@@ -78,7 +97,8 @@ export class WorldKeys {
       paid: [],
       metered: new Map(),
       askedAt: [],
-      isEstimated: faults.includes('kill') // what a dead worker held counts as used
+      // What a dead worker held counts as used.
+      isEstimated: faults.includes('kill') || faults.includes('gateway crash')
     }))
   }
 
@@ -89,15 +109,40 @@ export class WorldKeys {
     writeFileSync(join(stateDir, 'keys.json'), formatKeysFile(NO_KEYS, keys), { mode: 0o600 })
   }
 
-  onAsk({ id, key }: Ask): void {
-    if (key !== null) this.#asks.set(id, { key, at: this.#world.now })
+  /** As `kiro-gateway key revoke` does beside a gateway: its file has a newer version of the key. */
+  revoke(key: number, { stateDir, port }: WorldGateway): void {
+    if (this.#plans.length === 0) return
+    const at = this.#world.now
+    this.#revoked = { key, at, port }
+    this.#world.note(`revokes key ${key} at ${port}`)
+    const path = join(stateDir, 'keys.json')
+    const file = parseKeysFile(readFileSync(path, 'utf8'), path)
+    const keys = file.keys.map((one) =>
+      one.id === idOf(key) ? { ...one, revokedAt: Date.now() } : one
+    )
+    const [fresh, replaced] = [`${path}.new`, path]
+    writeFileSync(fresh, formatKeysFile(file, keys), { mode: 0o600 })
+    renameSync(fresh, replaced)
+  }
+
+  onAsk({ id, key, port }: Ask): void {
+    if (key !== null) this.#asks.set(id, { key, port, at: this.#world.now })
+  }
+
+  /** Whether a key had been revoked for long enough when a question was asked that its gateway must have known. */
+  #isRevoked({ key, at, port }: { key: number; at: number; port: number }): boolean {
+    if (this.#revoked?.key !== key || at - this.#revoked.at < HEARD_MS) return false
+    return port === this.#revoked.port || this.#fleet?.isCalm() === true
   }
 
   /** The upstream is asked: by then the key must have had credits left. */
   onAsked(id: number): void {
     const found = this.#of(id)
+    if (found !== null && this.#isRevoked(found))
+      this.#refuse(`key ${found.key} was revoked, and asks ask-${id} all the same`)
     if (found === null || found.plan.credits === null) return
-    const limit = toMicros(found.plan.credits)
+    // A Valkey that has forgotten what was given away may give it once more.
+    const limit = toMicros(found.plan.credits) * (1 + (this.#fleet?.losses ?? 0))
     const { now } = this.#world
     const beginsAt = this.#periodOf(found.plan)
     let used = 0
@@ -139,6 +184,7 @@ export class WorldKeys {
   /** Whether the limits of its key may be why a question was refused. */
   mayRefuse({ key }: Ask, status: number | null): boolean {
     const plan = key === null ? undefined : this.#plans[key]
+    if (status === REFUSED && key !== null && key === this.#revoked?.key) return true
     const { credits = null, requestsPerMinute = null } = plan ?? {}
     return status === LIMITED && (credits ?? requestsPerMinute) !== null
   }
@@ -163,49 +209,60 @@ export class WorldKeys {
 
   /** Any minute touches two of the clock's, and each has the whole limit. */
   #checkRate(key: number, at: number): void {
-    const most = this.#plans[key]?.requestsPerMinute ?? Infinity
+    const limit = this.#plans[key]?.requestsPerMinute ?? Infinity
+    const most = limit * (1 + (this.#fleet?.losses ?? 0))
     const { askedAt } = this.#bookedOf(key)
     const last = askedAt.filter((one) => one > at - MINUTE_MS + LATE_MS && one <= at)
     if (last.length > 2 * most)
       this.#refuse(`key ${key} has asked ${last.length} times in a minute, and may ${most} times`)
   }
 
-  /** Reads the book once its gateway has ended: its sums are equal, and nothing is held any more. */
-  checkBook(stateDir: string): void {
+  /** Reads the books once their gateways have ended: their sums are equal, and nothing is held any more. */
+  checkBooks(stateDirs: readonly string[]): void {
     if (this.#plans.every(({ credits }) => credits === null)) return
-    const db = new DatabaseSync(join(stateDir, 'usage.db'), { readOnly: true })
-    try {
-      for (const [key, plan] of this.#plans.entries())
-        if (plan.credits !== null) this.#checkPage(db, key, plan)
-    } finally {
-      db.close()
+    const used = this.#plans.map(() => 0)
+    for (const stateDir of stateDirs) {
+      const db = new DatabaseSync(join(stateDir, 'usage.db'), { readOnly: true })
+      try {
+        for (const [key, plan] of this.#plans.entries())
+          if (plan.credits !== null) used[key] = (used[key] ?? 0) + this.#checkPage(db, key, plan)
+      } finally {
+        db.close()
+      }
     }
+    for (const [key, plan] of this.#plans.entries())
+      if (plan.credits !== null) this.#checkUsed(key, used[key] ?? 0)
   }
 
-  #checkPage(db: DatabaseSync, key: number, plan: KeyPlan): void {
+  /** Returns the micro-credits that one book says were used. */
+  #checkPage(db: DatabaseSync, key: number, plan: KeyPlan): number {
     const id = idOf(key)
     const written = db.prepare('SELECT page FROM pages WHERE key = ?').get(id)
-    if (written === undefined) return // it was never asked with
+    if (written === undefined) return 0 // it was never asked with
     const { used, leases } = JSON.parse(String(written['page'])) as {
       readonly used: number
       readonly leases: Readonly<Record<string, object>>
     }
     const sums = db.prepare('SELECT total(credits) AS credits FROM days WHERE key = ?').get(id)
     const rows = db.prepare('SELECT total(credits) AS credits FROM requests WHERE key = ?').get(id)
-    const { paid, isEstimated } = this.#bookedOf(key)
-    const metered = paid.reduce((sum, { micros }) => sum + micros, 0)
     const told = { used, days: Number(sums?.['credits']), requests: Number(rows?.['credits']) }
-    this.#world.note(`the book says of key ${key}: ${JSON.stringify({ ...told, metered })}`)
+    this.#world.note(`the book says of key ${key}: ${JSON.stringify(told)}`)
     const areEqual = plan.period === 'total' ? told.days === used : told.days >= used // of one period alone
     const areRowsEqual = this.#isPruned ? told.requests <= told.days : told.requests === told.days
     if (!areEqual || !areRowsEqual)
       this.#refuse(`the sums of key ${key} are not equal: ${JSON.stringify(told)}`)
-    if (metered > told.days)
-      this.#refuse(`key ${key} was metered ${metered}, and ${told.days} of it is in the book`)
-    if (!isEstimated && metered !== told.days)
-      this.#refuse(`key ${key} was metered ${metered}, and the book says ${told.days}`)
     if (Object.keys(leases).length > 0)
       this.#refuse(`key ${key} has credits held by nobody: ${JSON.stringify(leases)}`)
+    return told.days
+  }
+
+  #checkUsed(key: number, used: number): void {
+    const { paid, isEstimated } = this.#bookedOf(key)
+    const metered = paid.reduce((sum, { micros }) => sum + micros, 0)
+    if (metered > used)
+      this.#refuse(`key ${key} was metered ${metered}, and ${used} of it is in the book`)
+    if (!isEstimated && metered !== used)
+      this.#refuse(`key ${key} was metered ${metered}, and the book says ${used}`)
   }
 
   #of(id: number): AskOfKey | null {

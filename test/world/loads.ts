@@ -1,5 +1,11 @@
 import { Chance } from './chance.ts'
-import { ALL_FAULTS, type Character, DISK_FAULTS, type FaultName } from './character.ts'
+import {
+  ALL_FAULTS,
+  type Character,
+  DISK_FAULTS,
+  type FaultName,
+  FLEET_FAULTS
+} from './character.ts'
 import type { KeyPlan } from './keys.ts'
 import type { Load } from './reproduce.ts'
 
@@ -24,6 +30,8 @@ function withDays(seed: number, character: Character): Character {
     env: { ...character.env, USAGE_RETENTION_DAYS: String(retentionDays) },
     agents: chance.pick([1, 2, 4]),
     thinkMs: chance.pick([120_000, 300_000, 900_000]),
+    fleet: null, // its signs of life would be most of what happens
+    faults: character.faults.filter((name) => !FLEET_FAULTS.includes(name)),
     faultMs: chance.pick([600_000, 3_600_000, 14_400_000]),
     keys: character.keys.map((plan) => ({ ...plan, period: chance.pick(PERIODS) })),
     signIn:
@@ -38,7 +46,8 @@ function whenBusy(seed: number, character: Character): Character {
   const chance = Chance.for(seed, 'busy')
   const workers = chance.pick([2, 2, 3])
   const maxConnections = workers + chance.pick([0, 1, 2])
-  const faults = drawSome(chance, ALL_FAULTS)
+  const ofFleet = character.fleet === null ? [] : FLEET_FAULTS
+  const faults = [...drawSome(chance, ALL_FAULTS), ...ofFleet]
   const { signIn, env, toUpstream, toGateway } = character
   const isRenewed = signIn !== null && !faults.includes('clock')
   return {

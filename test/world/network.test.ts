@@ -29,7 +29,7 @@ function rig(nature: Partial<LinkNature> = {}) {
 }
 
 t.test('bytes arrive in order, in whatever pieces', async (t) => {
-  for (const pieces of ['whole', 'one', 'random'] as const) {
+  for (const pieces of ['whole', 'joined', 'one', 'random'] as const) {
     const { client, peer, pass } = rig({ pieces })
     await pass(100)
     const got: Buffer[] = []
@@ -41,6 +41,18 @@ t.test('bytes arrive in order, in whatever pieces', async (t) => {
       ['first ', 'second ', 'third'].map((one) => one.repeat(20)).join('')
     )
   }
+})
+
+t.test('several writes arrive at once where they are gathered', async (t) => {
+  const { client, peer, pass } = rig({ pieces: 'joined', jitterMs: 0 })
+  await pass(100)
+  const got: string[] = []
+  peer().on('data', (chunk: Buffer) => got.push(chunk.toString()))
+  for (const text of ['first ', 'second ', 'third']) client.write(text)
+  client.end()
+  await pass(200)
+  t.strictSame(got, ['first second third'])
+  t.equal(peer().readableEnded, true)
 })
 
 t.test('a reader that does not read makes the writer wait', async (t) => {

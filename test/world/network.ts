@@ -8,6 +8,8 @@ const PROBES_MS = 10_000
 /** Bytes of one write that arrive one at a time, where they do; each is an event, so that few writes are cut like this. */
 const MOST_ALONE = 48
 const ALONE_PART = 0.2
+/** So long what has come is gathered, where several writes arrive at once, ms. */
+const GATHERED_MS = 3
 /** Between two looks at who accepts, while all stand still. */
 const BACKLOG_MS = 20
 /** For FIN-WAIT-2 of a process that is gone. */
@@ -19,15 +21,18 @@ export interface LinkNature {
   readonly latencyMs: number
   /** Up to so much more for each arrival, ms; bytes stay in order. */
   readonly jitterMs: number
-  /** Bytes of one arrival: as written, pieces of random size, or those and the first ones of some writes one at a time. */
-  readonly pieces: 'whole' | 'one' | 'random'
+  /**
+   * Bytes of one arrival: as written, those of several writes at once, pieces of random size, or those and the first ones
+   * of some writes one at a time.
+   */
+  readonly pieces: 'whole' | 'joined' | 'one' | 'random'
 }
 
 export interface NetworkOptions {
   /** Asked for each new connection. */
   readonly natureOf: (port: number) => LinkNature
-  /** Whether a connection to this port can be made now; `null` leaves it without an answer. */
-  readonly reach: (port: number) => 'open' | 'refused' | null
+  /** Whether this process can connect to this port now; `null` leaves it without an answer. */
+  readonly reach: (port: number, from: Actor) => 'open' | 'refused' | null
 }
 
 /** All TCP of a world: who listens, and every connection that there is. */
@@ -288,7 +293,10 @@ export class WorldSocket extends Socket {
     world.after(
       link.delayMs(),
       () => {
-        const [listeners, reach] = [this.#network.listenersAt(port), options.reach(port)]
+        const [listeners, reach] = [
+          this.#network.listenersAt(port),
+          options.reach(port, this.actor)
+        ]
         if (reach === null || listeners.length === 0 || reach === 'refused')
           this.#network.onUnreachable(link)
         if (reach === null || link.isVanished || link.isDropped) return
@@ -384,11 +392,11 @@ export class WorldSocket extends Socket {
     if (this.#arrived.length > 0) this.#deliverSoon()
   }
 
-  #deliverSoon(): void {
+  #deliverSoon(delayMs = 0): void {
     if (this.#isDelivering) return
     this.#isDelivering = true
     this.#network.world.after(
-      0,
+      delayMs,
       () => {
         this.#isDelivering = false
         this.#deliver()
@@ -399,7 +407,7 @@ export class WorldSocket extends Socket {
 
   #deliver(): void {
     while (this.#isReading && !this.destroyed) {
-      const packet = this.#arrived.shift()
+      const packet = this.#takeArrived()
       if (packet === undefined) return
       this.#touch()
       if (packet.type === 'fin') {
@@ -412,6 +420,22 @@ export class WorldSocket extends Socket {
       this.#isReading = this.push(bytes)
       this.#acknowledge(bytes.length)
     }
+  }
+
+  get #isJoined(): boolean {
+    return this.#link?.nature.pieces === 'joined'
+  }
+
+  /** The next packet, with all that directly follows it if what comes is gathered. */
+  #takeArrived(): Packet | undefined {
+    const first = this.#arrived.shift()
+    if (first?.type !== 'bytes' || !this.#isJoined) return first
+    const parts = [first.bytes]
+    for (let next = this.#arrived[0]; next?.type === 'bytes'; next = this.#arrived[0]) {
+      parts.push(next.bytes)
+      this.#arrived.shift()
+    }
+    return { type: 'bytes', bytes: Buffer.concat(parts) }
   }
 
   #acknowledge(bytes: number): void {
@@ -428,7 +452,9 @@ export class WorldSocket extends Socket {
     if (this.isGone) return this.#answerWithReset()
     if (this.#isReset) return
     this.#arrived.push(packet)
-    if (this.#isReading) this.#deliver()
+    if (!this.#isReading) return
+    if (this.#isJoined) this.#deliverSoon(this.#network.world.random() * GATHERED_MS)
+    else this.#deliver()
   }
 
   /** The process has closed it: the kernel refuses what still comes. */
@@ -498,7 +524,7 @@ export class WorldSocket extends Socket {
 
   *#piecesOf(bytes: Buffer): Generator<Buffer> {
     const pieces = this.#link?.nature.pieces ?? 'whole'
-    if (pieces === 'whole') return yield bytes
+    if (pieces === 'whole' || pieces === 'joined') return yield bytes
     const { random } = this.#network.world
     const mostAlone = pieces === 'one' && random() < ALONE_PART ? MOST_ALONE : 0
     for (let from = 0; from < bytes.length; ) {

@@ -4,6 +4,7 @@ import crypto from 'node:crypto'
 import http from 'node:http'
 import { syncBuiltinESMExports } from 'node:module'
 import os from 'node:os'
+import { DatabaseSync } from 'node:sqlite'
 import { type Context, Script } from 'node:vm'
 import perfHooks from 'node:perf_hooks'
 import net, { Server, type TcpNetConnectOpts } from 'node:net'
@@ -13,6 +14,9 @@ import { replace } from './replace.ts'
 import { installThreads, type Threads } from './threads.ts'
 import { TIMER_MODULES, virtualTimers } from './virtual-timers.ts'
 import type { World } from './world.ts'
+
+/** The machine runs since so long, seconds. */
+const UP_S = 86_400
 
 export interface PlatformOptions {
   readonly world: World
@@ -39,6 +43,7 @@ export function installPlatform(options: PlatformOptions): void {
   installNetwork(network)
   installFiles(network, disk)
   installThreads(threads)
+  installDatabases(world)
   installMachine(world)
   replace(cluster, { fork, setupPrimary: () => {} })
   Object.defineProperty(process, 'pid', { get: () => world.actor.pid, configurable: true })
@@ -118,7 +123,33 @@ function installMachine(world: World): void {
     throw Object.assign(new Error('kill ESRCH'), { code: 'ESRCH', syscall: 'kill' })
   }
   replace(process, { kill })
-  replace(os, { setPriority: () => {}, hostname: () => 'world' })
+  replace(os, {
+    setPriority: () => {},
+    hostname: () => 'world',
+    uptime: () => UP_S + world.now / 1e3
+  })
+}
+
+/** The kernel closes what a process has open when it is gone, with all of its locks. */
+function installDatabases(world: World): void {
+  const known = new WeakSet<DatabaseSync>()
+  const own = (database: DatabaseSync): void => {
+    if (known.has(database)) return
+    known.add(database)
+    world.actor.onGone.add(() => {
+      if (database.isOpen) database.close()
+    })
+  }
+  // Nothing is locked before the first of these, and Node does not let its class be replaced.
+  for (const name of ['exec', 'prepare'] as const) {
+    const real = Reflect.get(DatabaseSync.prototype, name) as (...args: unknown[]) => unknown
+    replace(DatabaseSync.prototype, {
+      [name](this: DatabaseSync, ...args: unknown[]): unknown {
+        own(this)
+        return Reflect.apply(real, this, args)
+      }
+    })
+  }
 }
 
 function installTimers(world: World): void {

@@ -2,8 +2,9 @@ import { reserveOf } from '../../src/control/budget/ledger-entry.ts'
 import { WISHED_FAULTS } from './agents.ts'
 import type { Character } from './character.ts'
 import type { Ask, Outcome } from './client.ts'
+import type { WorldFleet } from './fleet.ts'
 import { WorldKeys } from './keys.ts'
-import { UPSTREAM_PORT, type WorldGateway } from './gateway.ts'
+import { isGatewayPort, UPSTREAM_PORT, type WorldGateway } from './gateway.ts'
 import type { Link, Network } from './network.ts'
 import { WorldSignIn } from './sign-in.ts'
 import { Touches } from './touches.ts'
@@ -14,6 +15,8 @@ import { type Actor, Violation, type World } from './world.ts'
 const LOOK_MS = 250
 /** So long something may be free beside a request that waits: for messages, and for a peer that answers a FIN. */
 const FREE_FOR_MS = 1_500
+/** Between gateways of a fleet it takes longer: it is asked of the other by way of Valkey. */
+const SPARE_FOR_MS = 6_000
 /** A request that takes longer stands still: every wait of the gateway ends sooner in these worlds. */
 const LONGEST_MS = 30 * 60_000
 /** A budget that shrinks is in force for all workers after so long. */
@@ -52,6 +55,16 @@ const MORE_TIMERS = 2
 /** In the words of each dialect. */
 const POOL_TIMEOUT = /PoolTimeout/
 
+interface Told {
+  readonly config: object | null
+  readonly unleased: number
+}
+
+interface Fresh {
+  readonly primary: number
+  readonly worker: number
+}
+
 interface Open {
   readonly ask: Ask
   readonly at: number
@@ -60,7 +73,9 @@ interface Open {
 export interface RuleOptions {
   readonly world: World
   readonly network: Network
-  readonly gateway: WorldGateway
+  readonly gateways: readonly WorldGateway[]
+  /** `null` where the gateway is alone. */
+  readonly fleet: WorldFleet | null
   readonly upstream: WorldUpstream
   readonly character: Character
   /** Connections at most, instead of the configured ones. */
@@ -81,23 +96,21 @@ export class Rules {
   readonly touches: Touches
   readonly keys: WorldKeys
   readonly signIn: WorldSignIn
-  /** Since when something is free beside a request that waits; `null` if it is not so. */
-  #freeSince: number | null = null
+  /** Since when something is free beside a request that waits, by gateway, or in another one of the fleet. */
+  readonly #freeSince = new Map<WorldGateway | 'elsewhere', number>()
   #isLooking = false
-  #freshTimers = { primary: 0, worker: 0 }
+  readonly #freshTimers = new Map<WorldGateway, Fresh>()
   #budget: { readonly most: number; readonly since: number; readonly before: number }
-  /** What the ledger said last, with the settings of then. */
-  #ledger: { readonly config: object | null; readonly unleased: number } = {
-    config: null,
-    unleased: 0
-  }
+  /** What each ledger said last, with the settings of then. */
+  readonly #ledgers = new Map<WorldGateway, Told>()
 
   constructor(options: RuleOptions) {
     this.#options = options
     const most = options.character.maxConnections
     this.#budget = { most, since: -Infinity, before: most }
-    this.keys = new WorldKeys(options.world, options.character)
-    this.signIn = new WorldSignIn(options.world)
+    const { world, character, fleet } = options
+    this.keys = new WorldKeys(world, character, fleet)
+    this.signIn = new WorldSignIn(world, character.signIn, fleet)
     options.upstream.onPresented = (token) => this.signIn.onPresented(token)
     options.upstream.onAsked = (ask) => this.keys.onAsked(ask)
     options.upstream.onMetered = (ask, credits) => this.keys.onMetered(ask, credits)
@@ -106,10 +119,11 @@ export class Rules {
       isOpen: (ask) => this.#open.has(ask),
       onAttempt: (ask, attempt) => this.#checkAttempts(ask, attempt)
     })
-    options.gateway.onKilled = (worker) => {
-      if (!this.touches.onDeath(worker))
-        this.#refuse(`${worker.name} is killed, and it did nothing wrong`)
-    }
+    for (const gateway of options.gateways)
+      gateway.onKilled = (worker) => {
+        if (!this.touches.onDeath(worker))
+          this.#refuse(`${worker.name} is killed, and it did nothing wrong`)
+      }
     options.network.onConnection = (port) => {
       if (port === UPSTREAM_PORT) this.#onConnection()
     }
@@ -156,6 +170,7 @@ export class Rules {
           : 'a whole answer is called cut short'
       case 'error':
         if (this.keys.mayRefuse(ask, status) || this.#mayBeLate(body)) return null
+        if (this.#options.fleet?.mayNotServe(ask.port, body) === true) return null
         if (this.#wasGivenUp(ask, outcome)) return 'it was given up although it could be sent again'
         return harm !== 'none' || WISHED_FAULTS.includes(ask.words)
           ? null
@@ -202,10 +217,11 @@ export class Rules {
   }
 
   #onConnection(): void {
-    const { world, network, gateway, expected } = this.#options
-    this.#checkLedger()
+    const { world, network, gateways, expected } = this.#options
+    for (const gateway of gateways) this.#checkLedger(gateway)
     const open = network.openAt(UPSTREAM_PORT)
-    const most = expected ?? gateway.config.pool.maxConnections ?? Infinity
+    const limits = gateways.map(({ config }) => config.pool.maxConnections ?? Infinity)
+    const most = expected ?? Math.min(...limits)
     if (most !== this.#budget.most) {
       const before = Math.max(open, this.#budget.most)
       this.#budget = { most, since: world.now, before: expected ?? before }
@@ -213,18 +229,22 @@ export class Rules {
     const { since, before } = this.#budget
     // What exceeds a smaller budget ends first; until all workers know of it, they may use what they have.
     const isSettled = world.now - since > RESIZE_MS
-    const leased = isSettled ? Math.min(gateway.primary.budget.leased, before) : before
-    const allowed = Math.max(most, leased)
+    const leased = gateways.reduce((sum, { primary }) => sum + primary.budget.leased, 0)
+    const allowed = Math.max(most, isSettled ? Math.min(leased, before) : before)
     if (open > allowed)
       this.#refuse(`the upstream has ${open} connections, and ${allowed} are allowed`)
+    if (gateways.length > 1 && leased > Math.max(most, before))
+      this.#refuse(`${leased} permits are leased in the fleet, and there are ${most}`)
   }
 
   /** More may be leased than there is after the budget has shrunk, and then it gets less and less. */
-  #checkLedger(): void {
-    const { primary, config } = this.#options.gateway
+  #checkLedger(gateway: WorldGateway): void {
+    if (gateway.isInFleet) return // its part goes up and down
+    const { primary, config } = gateway
     const unleased = primary.budget.state().unleased ?? 0
-    const { config: configBefore, unleased: before } = this.#ledger
-    this.#ledger = { config, unleased }
+    const told: Told = this.#ledgers.get(gateway) ?? { config: null, unleased: 0 }
+    const { config: configBefore, unleased: before } = told
+    this.#ledgers.set(gateway, { config, unleased })
     if (config === configBefore && unleased < Math.min(0, before))
       this.#refuse(`${-unleased} permits are leased that the budget does not have`)
   }
@@ -233,10 +253,7 @@ export class Rules {
   #look(): void {
     const { world } = this.#options
     this.#isLooking = this.#open.size > 0
-    if (!this.#isLooking) {
-      this.#freeSince = null
-      return
-    }
+    if (!this.#isLooking) return this.#freeSince.clear()
     const look = (): void => {
       this.#lookAtWaiting()
       this.#look()
@@ -245,41 +262,78 @@ export class Rules {
   }
 
   #lookAtWaiting(): void {
-    const { world } = this.#options
-    this.#checkLedger()
+    const { world, gateways } = this.#options
+    for (const gateway of gateways) this.#checkLedger(gateway)
     for (const { ask, at } of this.#open.values())
       if (world.now - at > LONGEST_MS)
         this.#refuse(`ask-${ask.id} has not ended since ${at.toFixed(3)}`)
-    const free = this.#freeBesideWaiting()
-    if (free === null) this.#freeSince = null
-    else this.#freeSince ??= world.now
-    if (free !== null && this.#freeSince !== null && world.now - this.#freeSince > FREE_FOR_MS)
-      this.#refuse(`a request waits although ${free}, since ${this.#freeSince.toFixed(3)}`)
+    for (const gateway of gateways)
+      this.#noteFree(gateway, this.#freeBesideWaiting(gateway), FREE_FOR_MS)
+    this.#noteFree('elsewhere', this.#spareElsewhere(), SPARE_FOR_MS)
+  }
+
+  #noteFree(where: WorldGateway | 'elsewhere', free: string | null, longestMs: number): void {
+    const { now } = this.#options.world
+    if (free === null) return void this.#freeSince.delete(where)
+    const since = this.#freeSince.get(where) ?? now
+    this.#freeSince.set(where, since)
+    if (now - since > longestMs)
+      this.#refuse(`a request waits although ${free}, since ${since.toFixed(3)}`)
+  }
+
+  /** What a gateway of a fleet has to give while requests wait at another one; `null` if there is none. */
+  #spareElsewhere(): string | null {
+    const { fleet, gateways, upstream } = this.#options
+    if (fleet === null || !fleet.isCalm() || upstream.actor.isPaused) return null
+    const most = Math.min(...gateways.map(({ config }) => config.pool.maxConnections ?? Infinity))
+    for (const gateway of gateways) {
+      const others = gateways.filter((one) => one !== gateway)
+      if (!others.some(({ primary }) => primary.budget.state().waiting > 0)) continue
+      const { members, unleased, waiting } = gateway.primary.budget.state()
+      if (waiting > 0) continue
+      const leased = members.reduce(
+        (sum, one) => sum + (one.leased ?? 0),
+        Math.max(0, unleased ?? 0)
+      )
+      const actors = new Set(gateway.workers().map(({ actor }) => actor))
+      const reserve = reserveOf({ ...gateway.config.pool, workers: actors.size })
+      const idle = leased - reserve - this.#usedBy(actors)
+      const spare = fleet.spareOf(idle, most)
+      if (spare > 0) return `gateway ${gateway.name} has ${spare} connections to spare`
+    }
+    return null
+  }
+
+  /** Connections to the upstream that these processes have, and that are not idle. */
+  #usedBy(actors: ReadonlySet<Actor>): number {
+    const { network, upstream } = this.#options
+    let used = 0
+    for (const link of network.links) {
+      const { port, client, server } = link
+      if (port !== UPSTREAM_PORT || !actors.has(client.actor)) continue
+      if (server === null || upstream.busy.has(server) || !link.isQuiet) used += 1
+    }
+    return used
   }
 
   /** What is free while a request waits for it; `null` if there is no such request, or nothing is free. */
-  #freeBesideWaiting(): string | null {
-    const { gateway, network, upstream } = this.#options
+  #freeBesideWaiting(gateway: WorldGateway): string | null {
+    const { upstream } = this.#options
     const state = gateway.primary.budget.state()
     if (state.waiting === 0 || state.maxConnections === null) return null
     const workers = gateway.workers()
     const actors = [upstream.actor, gateway.primaryActor, ...workers.map(({ actor }) => actor)]
     if (actors.some(({ isPaused }) => isPaused)) return null // permits go from worker to worker by way of the primary
-    const { config } = gateway
-    const reserve = reserveOf({ ...config.pool, workers: workers.length })
+    const { maxConnections } = state
+    const size = { ...gateway.config.pool, maxConnections, workers: workers.length }
+    const reserve = reserveOf(size)
     const control = state.members.find(({ member }) => member === 'control')?.leased ?? 0
     const free = (state.unleased ?? 0) - Math.max(0, reserve - control)
     if (free > 0) return `${free} of the budget are leased to nobody`
     for (const { actor } of workers) {
       const member = state.members.find((one) => one.member.endsWith(` pid ${actor.pid}`))
       if (member === undefined) continue
-      let used = 0
-      for (const link of network.links) {
-        const { port, client, server } = link
-        if (port !== UPSTREAM_PORT || client.actor !== actor) continue
-        if (server === null || upstream.busy.has(server) || !link.isQuiet) used += 1
-      }
-      const idle = (member.leased ?? 0) - used
+      const idle = (member.leased ?? 0) - this.#usedBy(new Set([actor]))
       if (idle > 0 && member.waiting < state.waiting)
         return `${member.member} has ${idle} permits without use`
     }
@@ -288,13 +342,23 @@ export class Rules {
 
   /** When all have left: nothing is open, waits or is held. */
   checkQuiet(): void {
-    const { upstream, gateway } = this.#options
-    const { waiting, members, maxConnections, unleased } = gateway.primary.budget.state()
+    const { upstream, gateways, fleet } = this.#options
     if (this.#open.size > 0) this.#refuse(`${this.#open.size} requests have not ended`)
     const busy = upstream.reachable(upstream.busy)
     if (busy > 0) this.#refuse(`the upstream still answers ${busy} requests`)
-    if (waiting > 0) this.#refuse(`${waiting} requests wait in a world without clients`)
+    for (const gateway of gateways) this.#checkBudget(gateway)
     this.#checkIdle()
+    if (fleet === null) return
+    const most = Math.min(...gateways.map(({ config }) => config.pool.maxConnections ?? Infinity))
+    const sizes = gateways.map(({ primary }) => primary.budget.state().maxConnections ?? 0)
+    const all = sizes.reduce((sum, size) => sum + size, 0)
+    if (all !== most)
+      this.#refuse(`the gateways have ${sizes.join(' and ')} of ${most} connections`)
+  }
+
+  #checkBudget(gateway: WorldGateway): void {
+    const { waiting, members, maxConnections, unleased } = gateway.primary.budget.state()
+    if (waiting > 0) this.#refuse(`${waiting} requests wait in a world without clients`)
     const leased = members.reduce((sum, one) => sum + (one.leased ?? 0), 0)
     if (maxConnections !== null && leased + (unleased ?? 0) !== maxConnections)
       this.#refuse(`${leased} leased and ${unleased} free are not ${maxConnections}`)
@@ -304,32 +368,33 @@ export class Rules {
 
   /** No connection and no timer more than at first. */
   #checkIdle(): void {
-    const { network, character, gateway } = this.#options
+    const { network, character, gateways } = this.#options
     const links = [...network.links].filter(({ isVanished }) => !isVanished)
-    const ofClients = links.filter(({ port }) => port !== UPSTREAM_PORT)
+    const ofClients = links.filter(({ port }) => isGatewayPort(port))
     if (ofClients.length > 0) this.#refuse(`${ofClients.length} connections of clients are left`)
+    const primaries = new Set(gateways.map(({ primaryActor }) => primaryActor))
     const isKept = ({ client }: Link): boolean =>
-      character.signIn !== null && client.actor === gateway.primaryActor // of the last renewal
+      character.signIn !== null && primaries.has(client.actor) // of the last renewal
     const idle = links.filter((link) => link.port === UPSTREAM_PORT && !isKept(link)).length
     if (character.env['HTTP_KEEPALIVE_EXPIRY'] !== 'none' && idle > 0)
       this.#refuse(`${idle} connections to the upstream never expire`)
-    const timers = this.#timers()
-    for (const kind of ['primary', 'worker'] as const)
-      if (timers[kind] > this.#freshTimers[kind] + MORE_TIMERS)
-        this.#refuse(
-          `the ${kind} has ${timers[kind]} timers, and had ${this.#freshTimers[kind]} at first`
-        )
+    for (const gateway of gateways) {
+      const [timers, fresh] = [this.#timers(gateway), this.#freshTimers.get(gateway)]
+      for (const kind of ['primary', 'worker'] as const)
+        if (timers[kind] > (fresh?.[kind] ?? 0) + MORE_TIMERS)
+          this.#refuse(`the ${kind} has ${timers[kind]} timers, and had ${fresh?.[kind]} at first`)
+    }
   }
 
-  #timers(): { readonly primary: number; readonly worker: number } {
-    const { gateway } = this.#options
+  #timers(gateway: WorldGateway): Fresh {
     const ofWorkers = gateway.workers().map(({ actor }) => timersOf(actor))
     return { primary: timersOf(gateway.primaryActor), worker: Math.max(0, ...ofWorkers) }
   }
 
   /** What a gateway has that nobody has asked yet, as the measure of one that is idle again. */
   noteFresh(): void {
-    this.#freshTimers = this.#timers()
+    for (const gateway of this.#options.gateways)
+      this.#freshTimers.set(gateway, this.#timers(gateway))
   }
 
   /** What the gateway itself says that is under way in it, when all have left. */
@@ -342,13 +407,15 @@ export class Rules {
 
   /** When the gateway has ended: no connection, process or timer is left of it. */
   checkEnded(): void {
-    const { network, gateway, upstream } = this.#options
-    if (gateway.workers().length > 0) this.#refuse(`${gateway.workers().length} workers are left`)
+    const { network, gateways, upstream } = this.#options
+    const workers = gateways.flatMap((gateway) => gateway.workers())
+    if (workers.length > 0) this.#refuse(`${workers.length} workers are left`)
     if (upstream.reachable(upstream.open) > 0)
       this.#refuse(`${upstream.reachable(upstream.open)} connections to the upstream are left`)
     const links = [...network.links].filter(({ isVanished }) => !isVanished)
     if (links.length > 0) this.#refuse(`${links.length} connections are left`)
-    const timers = gateway.primaryActor.queue.all().filter(({ isHolding }) => isHolding)
+    const all = gateways.flatMap(({ primaryActor }) => primaryActor.queue.all())
+    const timers = all.filter(({ isHolding }) => isHolding)
     if (timers.length > 0) this.#refuse(`${timers.length} timers of the primary are left`)
   }
 

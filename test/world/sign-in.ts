@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Chance } from './chance.ts'
+import type { WorldFleet } from './fleet.ts'
 import { Violation, type World } from './world.ts'
 
 /** A sign-in whose refresh token can be presented once: each answer brings the next one. */
@@ -28,28 +29,46 @@ export function accountSettings(plan: SignInPlan | null, upstreamUrl: string) {
     : { REFRESH_TOKEN: FIRST_TOKEN, KIRO_AUTH_URL: upstreamUrl }
 }
 
+/** After a renewal in doubt, the access token of before ends about then. */
+const EARLY_MS = 30_000
+
 /** What must hold of the sign-in: no refresh token is presented twice, and the newest is kept for the next start. */
 export class WorldSignIn {
   readonly #world: World
-  readonly #presented = new Set<string>()
+  /** When each refresh token was presented. */
+  readonly #presented = new Map<string, number>()
+  readonly #plan: SignInPlan | null
+  readonly #fleet: WorldFleet | null
 
-  constructor(world: World) {
+  constructor(world: World, plan: SignInPlan | null, fleet: WorldFleet | null) {
     this.#world = world
+    this.#plan = plan
+    this.#fleet = fleet
   }
 
   onPresented(token: string): void {
     this.#world.note(`is given refresh token ${this.#presented.size + 1}`)
-    if (this.#presented.has(token))
+    const before = this.#presented.get(token)
+    if (before !== undefined && !this.#wasInDoubt(before))
       this.#world.fail(new Violation('a refresh token was presented twice'))
-    this.#presented.add(token)
+    this.#presented.set(token, this.#world.now)
   }
 
-  /** When the gateway has ended. A disk that was full may not have the newest. */
-  checkKept(stateDir: string, hadFullDisk: boolean): void {
+  /** In a fleet that was in trouble it may be presented once more when the access token has ended (`docs/fleet.md`). */
+  #wasInDoubt(before: number): boolean {
+    const restMs = ((this.#plan?.lifetimeS ?? 0) * 1e3) / 2 - EARLY_MS
+    const isTroubled = this.#fleet?.wasTroubledSince(before - EARLY_MS) === true
+    return isTroubled && this.#world.now - before >= restMs
+  }
+
+  /** When all gateways have ended. A disk that was full may not have the newest. */
+  checkKept(stateDirs: readonly string[], hadFullDisk: boolean): void {
     const count = this.#presented.size
     if (count === 0 || hadFullDisk) return
-    const folder = join(stateDir, FOLDER)
-    const texts = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'))
+    const folders = stateDirs.map((dir) => join(dir, FOLDER)).filter((dir) => existsSync(dir))
+    const texts = folders.flatMap((folder) =>
+      readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'))
+    )
     if (!texts.some((text) => text.includes(`"${NEXT_TOKEN}${count}-`)))
       this.#world.fail(new Violation(`refresh token ${count + 1} is not on disk`))
   }

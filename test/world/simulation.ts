@@ -1,5 +1,5 @@
 import type { Worker } from 'node:cluster'
-import { existsSync, mkdtempSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Reach } from './faults.ts'
@@ -15,6 +15,7 @@ import { BEGINNING, Rhythm } from './rhythm.ts'
 import type { Rules } from './rules.ts'
 import { Threads } from './threads.ts'
 import { World } from './world.ts'
+import { ENGINE_PORT, fleetSettings } from './fleet-plan.ts'
 
 const HOUR_MS = 3_600_000
 /** Longest life of what is open when the clients stop. */
@@ -24,7 +25,6 @@ const QUIET_MS = 35 * 60_000
 /** For all that a gateway does at its start. */
 const FRESH_MS = 30_000
 const DRAIN_MS = 10 * 60_000
-const UPSTREAM_PORT = 9000
 /** Files in memory, where there is such a folder: nothing of a world outlives it, and a real disk takes its time. */
 const FILES = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
@@ -65,15 +65,19 @@ export async function simulate(
   const { drawCharacter } = await import('./character.ts')
   const character = characterOf(seed, load, drawCharacter(world))
   const rhythm = load === 'days' ? new Rhythm(seed) : null
-  const reach: Reach = { state: 'open' }
+  const reach: Reach = { state: 'open', cutOff: new Set() }
   const disk: Disk = { isFull: false, slowness: 1 }
   const network = new Network(world, {
     natureOf: (port) => (port === UPSTREAM_PORT ? character.toUpstream : character.toGateway),
-    reach: (port) => (port === UPSTREAM_PORT ? reach.state : 'open')
+    reach: (port, from) => {
+      if (port === UPSTREAM_PORT) return reach.state
+      return port === ENGINE_PORT && reach.cutOff.has(from) ? null : 'open'
+    }
   })
-  let gateway: GatewayOfWorld | null = null
+  const gateways: GatewayOfWorld[] = []
   const fork = (): Worker => {
-    if (gateway === null) throw new Error('there is no gateway yet')
+    const gateway = gateways.find(({ primaryActor }) => primaryActor === world.actor)
+    if (gateway === undefined) throw new Error(`${world.actor.name} is no gateway`)
     return gateway.fork().asWorker()
   }
   const threads = new Threads(world)
@@ -81,12 +85,14 @@ export async function simulate(
   installPlatform({ world, network, threads, disk, beginsAt, fork })
   // What follows may be loaded only now: it takes its clock and its sockets from the world.
   const [
-    { WorldGateway },
+    { WorldGateway, UPSTREAM_PORT },
     { WorldUpstream },
     { Rules: RulesOfWorld },
     { Agents },
     { Faults },
-    { threadBodies }
+    { threadBodies },
+    { WorldEngine },
+    { WorldFleet }
   ] = await Promise.all([
     import('./gateway.ts'),
     import('./upstream.ts'),
@@ -94,39 +100,69 @@ export async function simulate(
     import('./agents.ts'),
     import('./faults.ts'),
     import('./thread-bodies.ts'),
+    import('./engine.ts'),
+    import('./fleet.ts'),
     // A gateway loads these when it first needs them, which takes real time.
     import('../../src/server/rehearsal.ts'),
     import('../../src/control/panel/audit-note.ts'),
-    import('../../src/control/panel/reload-change.ts')
+    import('../../src/control/panel/reload-change.ts'),
+    import('ioredis')
   ])
   threads.bodies = threadBodies(threads)
-  const { workers, env, signIn } = character
-  gateway = new WorldGateway({ world, network, stateDir, workers, env, signIn })
+  const { workers, signIn, fleet: plannedFleet } = character
+  const ofFleet = plannedFleet === null ? {} : fleetSettings(plannedFleet)
+  const env = { ...character.env, ...ofFleet }
+  const count = plannedFleet?.gateways ?? 1
+  for (let place = 0; place < count; place += 1) {
+    const folder = join(stateDir, String(place))
+    mkdirSync(folder)
+    const inFleet = plannedFleet === null ? null : place
+    const surroundings = { world, network, stateDir: folder, place: inFleet }
+    gateways.push(new WorldGateway({ ...surroundings, workers, env, signIn }))
+  }
+  const engine = plannedFleet === null ? null : new WorldEngine(world)
+  const fleet =
+    plannedFleet === null ? null : new WorldFleet(world, { plan: plannedFleet, gateways })
   const upstream = new WorldUpstream(world, signIn?.lifetimeS ?? null)
-  const rules = new RulesOfWorld({ world, network, gateway, upstream, character, expected })
+  const parts = { gateways, fleet, upstream, character, expected }
+  const rules = new RulesOfWorld({ world, network, ...parts })
   world.note(JSON.stringify(character))
   let violation: Error | null = null
   let begunAt = 0
   let happened: readonly number[] = []
   let agents: readonly number[] = []
   try {
-    rules.keys.write(stateDir)
+    for (const gateway of gateways) rules.keys.write(gateway.stateDir)
     upstream.start()
-    await until(world, gateway.start())
+    engine?.start()
+    await until(
+      world,
+      all(gateways, (one) => one.start())
+    )
     await pass(world, FRESH_MS)
     rules.noteFresh()
     begunAt = world.now
     agents = numbersTo(character.agents).filter((one) => takesPart(recipe.agents, one))
-    const clients = new Agents(world, { character, rules, chosen: recipe.agents, rhythm })
     const { touches } = rules
+    const clients = new Agents(world, {
+      character,
+      rules,
+      gateways,
+      chosen: recipe.agents,
+      rhythm
+    })
     const plan = happening(planFaults({ seed, hours }, character, rhythm), recipe)
-    const surroundings = { world, network, gateway, character, reach, disk, upstream, touches }
-    const trouble = new Faults({ ...surroundings, plan })
+    const surroundings = { world, network, gateways, engine, fleet, character, upstream }
+    const trouble = new Faults({ ...surroundings, reach, disk, touches, plan })
+    const revocation = plannedFleet?.revocation ?? null
+    const revoker = gateways[revocation?.place ?? 0]
+    if (revocation !== null && revoker !== undefined)
+      world.after(revocation.at, () => rules.keys.revoke(revocation.key, revoker))
     happened = trouble.happened
     const endsAt = begunAt + hours * HOUR_MS
     while (rhythm !== null && rhythm.nextIdleAt(world.now) < endsAt) {
       await pass(world, rhythm.nextIdleAt(world.now) - world.now)
-      await checkIdle(world, rules)
+      await checkIdle(world, { rules, gateways })
     }
     await pass(world, endsAt - world.now)
     clients.end()
@@ -134,17 +170,21 @@ export async function simulate(
     const closedBy = world.now + CLOSING_MS
     await world.run(() => rules.waiting === 0 || world.now > closedBy)
     await pass(world, QUIET_MS)
-    await checkIdle(world, rules)
-    await until(world, gateway.drain())
+    await checkIdle(world, { rules, gateways })
+    await until(
+      world,
+      all(gateways, (one) => one.drain())
+    )
     await pass(world, DRAIN_MS)
     rules.checkEnded()
-    rules.keys.checkBook(stateDir)
-    rules.signIn.checkKept(stateDir, trouble.hadFullDisk)
+    const folders = gateways.map((one) => one.stateDir)
+    rules.keys.checkBooks(folders)
+    rules.signIn.checkKept(folders, trouble.hadFullDisk)
     await pass(world, 1)
   } catch (error) {
     violation = error as Error
   } finally {
-    gateway.removeFiles()
+    rmSync(stateDir, { recursive: true, force: true })
   }
   return {
     seed,
@@ -162,17 +202,26 @@ export async function simulate(
 }
 
 /** After hours in which nobody has asked. */
-async function checkIdle(world: World, rules: Rules): Promise<void> {
+async function checkIdle(
+  world: World,
+  { rules, gateways }: { readonly rules: Rules; readonly gateways: readonly GatewayOfWorld[] }
+): Promise<void> {
   rules.checkQuiet()
   const operator = world.spawn('operator')
-  const ask = async (): Promise<void> => rules.checkGauges(await readGauges())
-  await until(world, world.as(operator, ask))
+  for (const { port } of gateways) {
+    const ask = async (): Promise<void> => rules.checkGauges(await readGauges(port))
+    await until(world, world.as(operator, ask))
+  }
   world.end(operator)
 }
 
 async function pass(world: World, ms: number): Promise<void> {
   const end = world.now + ms
   await world.run(() => world.now >= end)
+}
+
+async function all<T>(values: readonly T[], act: (value: T) => Promise<void>): Promise<void> {
+  await Promise.all(values.map(act))
 }
 
 /** Lets time pass until something is done. */

@@ -1,6 +1,5 @@
 import { createConnection } from 'node:net'
 import { WebSocket } from 'ws'
-import { GATEWAY_PORT } from './gateway.ts'
 import { WorldSocket } from './network.ts'
 
 /** What has come of an answer so far. */
@@ -12,6 +11,7 @@ export interface Seen {
 
 export interface SocketAsk {
   readonly id: number
+  readonly port: number
   readonly key: string
   readonly request: object
   readonly restsMs: number
@@ -32,11 +32,11 @@ export function askOnSocket(ask: SocketAsk, seen: Seen): Promise<SocketEnd> {
   const { promise, resolve } = Promise.withResolvers<SocketEnd>()
   // What it sends is masked, so that the question cannot be read from it.
   const connect = () => {
-    const connection = createConnection(GATEWAY_PORT, '127.0.0.1')
+    const connection = createConnection(ask.port, '127.0.0.1')
     if (connection instanceof WorldSocket) connection.carries = ask.id
     return connection
   }
-  const socket = new WebSocket(`ws://127.0.0.1:${GATEWAY_PORT}/v1/responses`, {
+  const socket = new WebSocket(`ws://127.0.0.1:${ask.port}/v1/responses`, {
     headers: { authorization: `Bearer ${ask.key}` },
     perMessageDeflate: false,
     createConnection: connect as typeof createConnection

@@ -1,4 +1,4 @@
-import { GATEWAY_PORT, UPSTREAM_PORT, type WorldGateway } from './gateway.ts'
+import { isGatewayPort, UPSTREAM_PORT } from './gateway.ts'
 import type { Link, Network } from './network.ts'
 import type { WorldUpstream } from './upstream.ts'
 import type { Actor, World } from './world.ts'
@@ -19,7 +19,6 @@ export const LONG_PAUSE_MS = 10_000
 export interface TouchOptions {
   readonly world: World
   readonly network: Network
-  readonly gateway: WorldGateway
   readonly upstream: WorldUpstream
   /** Whether a question has not ended. */
   readonly isOpen: (ask: number) => boolean
@@ -82,9 +81,9 @@ export class Touches {
   /** A connection is hit. */
   onLink(link: Link, cause: string): void {
     const { port, client } = link
-    const isOfClient = port === GATEWAY_PORT
+    const isOfClient = isGatewayPort(port)
     if (client.carries !== null) this.#touch(client.carries, isOfClient ? 'broken' : 'error', cause)
-    else if (!isOfClient) this.#touchWaitingIn(client.actor, cause)
+    else if (port === UPSTREAM_PORT) this.#touchWaitingIn(client.actor, cause)
   }
 
   /** Something will stand still from now on. */
@@ -145,6 +144,7 @@ export class Touches {
       this.#sentAgainAt.push(world.now) // whoever it was for tries again
       return this.#touchWaitingIn(client.actor, 'the upstream could not be reached')
     }
+    if (!isGatewayPort(port)) return
     if (client.carries !== null && world.now - this.#lastDeathAt <= CONSEQUENCE_MS)
       this.#touch(client.carries, 'broken', 'no worker was left')
   }
@@ -166,7 +166,7 @@ export class Touches {
     const { network } = this.#options
     const inIt = new Set<number>()
     for (const { port, client, server } of network.links)
-      if (port === GATEWAY_PORT && server?.actor === worker && client.carries !== null)
+      if (isGatewayPort(port) && server?.actor === worker && client.carries !== null)
         inIt.add(client.carries)
     return [...inIt]
   }
