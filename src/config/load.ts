@@ -18,7 +18,7 @@ import {
 import type { Setting } from './setting.ts'
 import { type Config, Settings } from './settings.ts'
 
-/** As `process.env`; an empty value counts as not set. */
+/** Settings like `process.env`; an empty value counts as not set. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** `--help` and `--version` print a text and exit. */

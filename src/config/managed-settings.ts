@@ -5,7 +5,7 @@ import { parseJsonObject, type JsonObject } from '../shared/json.ts'
 
 /** Settings of Claude Code that an operator gives to everyone who is signed in here (`MANAGED_SETTINGS_FILE`). */
 export interface ManagedSettings {
-  /** As Claude Code computes it of what it holds; it asks with it in `if-none-match`. */
+  /** Checksum as Claude Code computes it of what it holds; it asks with it in `if-none-match`. */
   readonly checksum: string
   /** `{"uuid","checksum","settings"}`, as it is sent. */
   readonly body: string

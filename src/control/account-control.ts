@@ -156,7 +156,7 @@ export class AccountControl {
     this.#listener?.onForgiven()
   }
 
-  /** On an operator's word; `null` means everything. Returns what was lifted. */
+  /** Lifts a bar on an operator's word; `null` means everything. Returns what was lifted. */
   lift(bar: string | null): readonly string[] {
     const lifted = this.#verdicts.lift(bar)
     if (lifted.length === 0) return lifted

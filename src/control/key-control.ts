@@ -24,7 +24,7 @@ type KeyMessage = Extract<
 
 interface Teller {
   readonly channel: Pick<WorkerChannel, 'member'>
-  /** It has died, and what it held has been counted. */
+  /** True for a worker that has died, and whose holdings have been counted. */
   readonly isGone: boolean
 }
 

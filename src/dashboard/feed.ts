@@ -223,7 +223,7 @@ export interface ShownAccount {
     readonly outside: number
     readonly since: number
     readonly isDrifting: boolean
-    /** On a usual day; `null` until there is a forecast. */
+    /** Credits of a usual day; `null` until there is a forecast. */
     readonly perDay: number | null
     /** `null` if the plan lasts until its reset, or that is unknown. */
     readonly usedUpAt: number | null
@@ -323,7 +323,7 @@ export type HistoryColumn = (typeof HISTORY_COLUMNS)[number]
 
 export interface Failure {
   readonly reason: string
-  /** Not shown to the client; empty if there is none. */
+  /** Detail that the client does not see; empty if there is none. */
   readonly detail: string
   /** From the upstream's last answer; `null` without one. */
   readonly upstreamStatus: number | null

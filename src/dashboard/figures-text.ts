@@ -13,7 +13,7 @@ export function amount(value: number): string {
   return size >= 1 ? hundredths.format(value) : thousandths.format(value)
 }
 
-/** As a container's limit is named: 512 MB are 536,870,912 bytes. */
+/** Names a size like a container's limit: 512 MB are 536,870,912 bytes. */
 export function memorySize(value: number): string {
   const megabytes = value / 1_048_576
   if (megabytes >= 1024) return `${hundredths.format(megabytes / 1024)} GB`

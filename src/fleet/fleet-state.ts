@@ -33,7 +33,7 @@ const Entry = Type.Object({
   /** `FLEET_REPLICAS`; the largest of all counts. */
   replicas: Amount,
   granted: Amount,
-  /** Their sockets are gone. */
+  /** Permits whose sockets are gone. */
   returned: Amount,
   want: Amount,
   waitedMs: Amount,

@@ -29,7 +29,7 @@ export interface Beat {
 }
 
 export interface BeatAnswer extends Pick<FleetReading, 'run' | 'rev' | 'beats'> {
-  /** Same run, and the member is registered: its lease counts from when the beat was sent. */
+  /** True in the same run, with the member registered: its lease counts from when the beat was sent. */
   readonly isKept: boolean
 }
 

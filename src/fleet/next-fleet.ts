@@ -44,7 +44,7 @@ export interface ReportedFacts {
   readonly returned: number
   readonly want: number
   readonly waitedMs: number
-  /** It returns everything: nothing may be granted to it again. */
+  /** True for a member that returns everything: nothing may be granted to it again. */
   readonly isLeaving: boolean
   readonly ended: readonly string[]
 }

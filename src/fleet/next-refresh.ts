@@ -22,7 +22,7 @@ import {
  * generation; a second time only in doubt.
  */
 
-/** In ms; they follow from FLEET_LEASE. */
+/** Times in ms, which follow from FLEET_LEASE. */
 export interface RefreshTimes {
   readonly turnMs: number
   /** A token is presented only while this much of the turn is left. */

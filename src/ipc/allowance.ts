@@ -26,7 +26,7 @@ export interface AllowanceReport {
   readonly used: number
   readonly reserved: number
   readonly returned: number
-  /** Neither used, reserved nor returned. Negative if requests took more than they reserved. */
+  /** Part that is neither used, reserved nor returned. Negative if requests took more than they reserved. */
   readonly spare: number
   /** Needed by waiters beyond that. */
   readonly wanted: number
@@ -63,7 +63,7 @@ export interface AllowanceGrant {
 
 export interface AllowanceStatus {
   readonly limit: number
-  /** As far as the primary knows, like `reserved`. */
+  /** Used as far as the primary knows, like `reserved`. */
   readonly used: number
   readonly reserved: number
   /** Epoch ms; `null` for never. */

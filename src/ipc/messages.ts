@@ -29,12 +29,12 @@ import type { RankedHead, WaiterHead } from './service-order.ts'
 export type FromWorker =
   /** Code is loaded; the worker waits for `worker.start`. */
   | { readonly type: 'worker.hello' }
-  /** Its event loop runs. */
+  /** The worker's event loop runs. */
   | { readonly type: 'worker.alive'; readonly isDebugged: boolean }
   | { readonly type: 'worker.ready'; readonly port: number }
-  /** It cannot serve and exits; a restart would not help. */
+  /** The worker cannot serve and exits; a restart would not help. */
   | { readonly type: 'worker.failed'; readonly message: string }
-  /** Its client connections have reached their limit, or are below it again. May be answered by `clients.accept`. */
+  /** The worker's client connections have reached their limit, or are below it again. May be answered by `clients.accept`. */
   | { readonly type: 'clients.full'; readonly isFull: boolean }
   /** WebSockets, with those that are being opened. Sent when one has ended. */
   | { readonly type: 'sockets.open'; readonly open: number }

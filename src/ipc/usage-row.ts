@@ -63,7 +63,7 @@ export interface TurnFacts {
   readonly failure?: FailureFacts
 }
 
-/** As in the log line; each text is bounded. */
+/** Facts of a failure as in the log line; each text is bounded. */
 export interface FailureFacts {
   readonly reason: string
   readonly detail: string

@@ -49,7 +49,7 @@ export const MAX_CREDITS = 1_000_000
 export const MICROS_PER_CREDIT = 1_000_000
 
 export interface KnownKeys {
-  /** There is, or was since the start, a named key: requests without a key are refused, even if none is left. */
+  /** True if there is, or was since the start, a named key: requests without a key are refused, even if none is left. */
   readonly isKeyRequired: boolean
   readonly keys: readonly NamedKey[]
 }

@@ -97,7 +97,7 @@ function toShortLine(line: string): string {
 export const STDOUT = 1
 export const STDERR = 2
 
-/** Not below 3: libuv makes descriptors 0 to 2 blocking when starting a process, and Node at its end. */
+/** Descriptor of a worker's log. Not below 3: libuv makes descriptors 0 to 2 blocking when starting a process, and Node at its end. */
 export const WORKER_LOG_FD = 4
 
 /**

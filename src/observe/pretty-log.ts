@@ -12,7 +12,7 @@ const MAX_COLUMNS = 100
 /** Narrower terminals wrap rows. */
 const MIN_COLUMNS = 60
 
-/** As for other lines: processes must not mix their lines. */
+/** Limit of a line, as of others: processes must not mix their lines. */
 const MAX_BYTES = 4096
 const WINDOW_MS = 60_000
 const MAX_KINDS = 64

@@ -188,7 +188,7 @@ function isTrusted(uid: number): boolean {
   return process.getuid === undefined || uid === process.getuid() || uid === 0
 }
 
-/** Also false on a read-only mount. */
+/** Returns whether the path can be written; false on a read-only mount, too. */
 export async function isWritable(path: string): Promise<boolean> {
   try {
     await access(path, constants.W_OK)

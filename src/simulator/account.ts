@@ -1,4 +1,4 @@
-/** As `getUsageLimits` reports it (kiro-protocol §9.8). */
+/** Figures as `getUsageLimits` reports them (kiro-protocol §9.8). */
 export interface AccountFigures {
   readonly used: number
   readonly limit: number

@@ -1,6 +1,6 @@
 import type { JsonObject } from '../shared/json.ts'
 
-/** As in `ListAvailableModels` (kiro-protocol §7.4). */
+/** Model as in `ListAvailableModels` (kiro-protocol §7.4). */
 export interface SimulatedModel {
   readonly modelId: string
   readonly modelName: string

@@ -11,7 +11,7 @@ export interface ProbeFacts {
   readonly tokens: number
   readonly sent: number
   readonly limit: number
-  /** At most, for all requests. */
+  /** Most credits that all requests may cost. */
   readonly credits: number
   /** The upstream's last refusal. */
   readonly said: string | null

@@ -60,7 +60,7 @@ function groupOf(pid: number): Promise<string> {
 export type StartOutcome =
   | { readonly name: 'serving'; readonly verdict: Readiness | null }
   | { readonly name: 'failed'; readonly state: ServiceState }
-  /** It runs, but has not answered in time. */
+  /** Runs, but has not answered in time. */
   | { readonly name: 'silent'; readonly state: ServiceState }
 
 /** Waits until it serves or has failed once. */

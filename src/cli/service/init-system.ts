@@ -22,7 +22,7 @@ export interface ServiceState {
   readonly restarts: number | null
   /** Exit code or signal of the last process; `null` if there was none. */
   readonly lastExit: string | null
-  /** It ended too often in a short time. */
+  /** True if it ended too often in a short time. */
   readonly isCrashLoop: boolean
 }
 

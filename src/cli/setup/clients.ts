@@ -33,7 +33,7 @@ export interface ClientSetup {
   readonly title: string
   /** Runs a command to get its key, and again when that has expired. */
   readonly runsKeyCommand?: true
-  /** Its files are JSON5. */
+  /** True for a client whose files are JSON5. */
   readonly readsJson5?: true
   readonly files: (home: Home) => readonly FileChoice[]
   /** `current`: content of its files in the same order. */

@@ -227,7 +227,7 @@ export function needOf(state: AllowanceState): number {
   return Math.max(0, need)
 }
 
-/** As `spareSoon()`, of all workers. */
+/** Like `spareSoon()`, of all workers. */
 export function spareIn({ holdings }: AllowanceState): number {
   return holdings.values().reduce((sum, holding) => sum + spareSoon(holding), 0)
 }

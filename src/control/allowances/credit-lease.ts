@@ -193,7 +193,7 @@ export class CreditLease {
     return this.#wished === 0 && free * 2 < ahead ? ahead - Math.max(0, free) : 0
   }
 
-  /** Not leased by any gateway. */
+  /** Credits that are not leased by any gateway. */
   get #left(): number {
     const { cap } = this.#options.limit()
     return Math.max(0, cap - this.#usedElsewhere - this.#heldElsewhere - (this.#share ?? 0))

@@ -619,7 +619,7 @@ function urlOf(path: string): URL {
   return url
 }
 
-/** Also true for a link that leads nowhere. */
+/** Returns true also for a link that leads nowhere. */
 async function isThere(path: string): Promise<boolean> {
   try {
     await lstat(path)

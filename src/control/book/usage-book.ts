@@ -87,7 +87,7 @@ export interface BookProblem {
   /** `performance.now()` */
   readonly since: number
   readonly reason: string
-  /** It ends by itself: another gateway has locked the file, or it is brought to this version's form. */
+  /** True for a problem that ends by itself: another gateway has locked the file, or it is brought to this version's form. */
   readonly isPassing: boolean
 }
 

@@ -26,7 +26,7 @@ export interface LedgerEntry {
   readonly starts: StartEntry
   readonly grant: LeaseGrant | null
   readonly isRetiring: boolean
-  /** Its process is gone; its sockets may not be. */
+  /** True once the process is gone; its sockets may not be. */
   readonly hasStopped: boolean
 }
 

@@ -64,7 +64,7 @@ export function writeOff(starts: StartEntry): {
   return { starts: { ...starts, turns: [], told }, sent }
 }
 
-/** Neither sent nor returned as far as is known. */
+/** Starts that are neither sent nor returned as far as is known. */
 export function startsOut({ granted, told }: StartEntry): number {
   return granted - told.used - told.returned
 }

@@ -16,7 +16,7 @@ import { version } from '../../shared/version.ts'
 export interface AccountView {
   readonly news: CredentialNews
   readonly status: AccountStatus
-  /** There is or will be a sign-in; otherwise clients bring their own keys. */
+  /** True if there is or will be a sign-in; otherwise clients bring their own keys. */
   readonly isExpected: boolean
   readonly endsAt: number | null
   readonly loginHint: string | null

@@ -39,7 +39,7 @@ export interface FleetControlOptions {
   readonly source: CredentialSource | null
   /** Called before `start()` has resolved. */
   readonly shareSignIn: (signIn: FleetSignIn) => void
-  /** This gateway cannot be a member, and waiting would not help. */
+  /** Called if this gateway cannot be a member, and waiting would not help. */
   readonly onRefused: (error: GatewayError) => void
 }
 

@@ -56,7 +56,7 @@ export class FleetKeys {
   #known: SharedKeys = NO_SHARED_KEYS
   #version: string | null | undefined
   #problem: string | null = 'This gateway is waiting for the named keys of its fleet.'
-  /** This gateway goes by what was written last. */
+  /** True if this gateway goes by what was written last. */
   #isInForce = true
   #isMeeting = false
   #isDue = false

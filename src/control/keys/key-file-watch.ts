@@ -7,7 +7,7 @@ import { singleFlight } from '../../shared/single-flight.ts'
 export interface KeyFileWatchOptions {
   readonly stateDir: string
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
-  /** Not called at the start. */
+  /** Called after each change, not at the start. */
   readonly onChange: (knownKeys: KnownKeys) => void
   readonly pollMs?: number
   readonly read?: typeof readKeys

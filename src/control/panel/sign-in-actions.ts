@@ -16,7 +16,7 @@ import type { StateActions } from './state-actions.ts'
 
 /** The sign-in that the gateway uses. */
 export interface PanelAccount {
-  /** It is the one that `kiro-gateway login` and the panel keep. */
+  /** True for the sign-in that `kiro-gateway login` and the panel keep. */
   readonly isOwn: boolean
   readonly sourceName: string | null
   /** Removes the sign-in by `remove` and uses it no more. */

@@ -27,7 +27,7 @@ export interface FoundRow extends Omit<BookRow, 'turn'> {
   readonly times: number
   readonly name: string
   readonly requestId: string
-  /** As `factsText()` writes them; empty in rows of earlier versions. */
+  /** Facts as `factsText()` writes them; empty in rows of earlier versions. */
   readonly facts: string
 }
 

@@ -7,7 +7,7 @@ export interface InputItem {
   readonly type: string
   readonly item: JsonObject
   readonly path: string
-  /** It stands elsewhere. */
+  /** True for an item that stands elsewhere. */
   readonly isReferred?: true
 }
 

@@ -36,7 +36,7 @@ export type FetchedContent = AttachmentContent
 export interface AttachmentBlock {
   readonly attachment: Attachment
   readonly isSent: boolean
-  /** There are too many documents, or this one is too large. */
+  /** True if there are too many documents, or this one is too large. */
   readonly isSurplus: boolean
   /** An earlier block names the same URL. */
   readonly isRepeated: boolean

@@ -193,7 +193,7 @@ export class Authenticator {
     }
   }
 
-  /** There are keys to sign in with. */
+  /** True if there are keys to sign in with. */
   get hasKeys(): boolean {
     return this.#known.size > 0
   }

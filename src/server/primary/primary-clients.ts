@@ -208,7 +208,7 @@ function inContext(
   return isLocked ? error.with({ code: 'GW_UPSTREAM_SUSPENDED', message }) : error
 }
 
-/** At most one message in this time about a model, however many requests end. */
+/** Shortest time between two messages about a model, however many requests end. */
 const INTERVAL_MS = 1_000
 /** The first lessons are worth more, and are told at once. */
 const EAGER_LESSONS = 20

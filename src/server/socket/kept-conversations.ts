@@ -10,7 +10,7 @@ export interface KeptConversation {
   readonly items: readonly Uint8Array[]
   /** Size of the items. */
   readonly bytes: number
-  /** Its stored responses up to and with this one; `null` if one of them is not stored. */
+  /** Stored responses of the conversation up to and with this one; `null` if one of them is not stored. */
   readonly chain: readonly string[] | null
   /** Beginning of the conversation as the upstream gets it; `null` where it has to be converted again. */
   readonly turns: KeptTurns | null

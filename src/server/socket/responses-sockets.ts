@@ -36,7 +36,7 @@ export interface ResponsesSocketsOptions {
   readonly plane: Pick<DataPlane, 'config' | 'metrics'>
   readonly kept: KeptConversations
   readonly places: SocketPlacesOfAll
-  /** This worker is about to end, and others serve. */
+  /** True if this worker is about to end, and others serve. */
   readonly isEnding: () => boolean
 }
 

@@ -88,7 +88,7 @@ export interface ArrivedBody {
 export interface SocketAnswer {
   readonly responseId: string
   readonly items: KeptItems
-  /** It can be found by its id. */
+  /** True for an answer that can be found by its id. */
   readonly isStored: boolean
 }
 

@@ -104,7 +104,7 @@ export interface JsonResponse {
 /** One call without retries; resolves with any status, rejects without an answer. */
 export type BytesCall = (request: BytesRequest, signal: AbortSignal) => Promise<JsonResponse>
 
-/** As `BytesCall`, with text. */
+/** Like `BytesCall`, with text. */
 export type JsonCall = (request: JsonRequest, signal: AbortSignal) => Promise<JsonResponse>
 
 /** `null` if the answer is something else, or was cut. */
