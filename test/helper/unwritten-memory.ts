@@ -8,7 +8,8 @@ import { NOBODY, wordsOf } from './own-words.ts'
  * refuses to write them to a socket. What a program has not written itself is so never taken for somebody's bytes.
  */
 
-const WORD = Buffer.from(wordsOf(NOBODY, 1))
+const TEXT = wordsOf(NOBODY, 1)
+const WORD = Buffer.from(TEXT)
 const STDERR = 2
 
 type Allocate = (bytes: number, ...rest: readonly unknown[]) => Buffer
@@ -31,7 +32,7 @@ const checked = function (this: Socket, ...args: Parameters<WriteGeneric>): unkn
 Object.assign(Socket.prototype, { _writeGeneric: checked })
 
 function isNobodys(chunk: unknown): boolean {
-  if (typeof chunk === 'string') return chunk.includes(WORD.toString())
+  if (typeof chunk === 'string') return chunk.includes(TEXT)
   return chunk instanceof Uint8Array && asBuffer(chunk).includes(WORD)
 }
 
@@ -42,6 +43,6 @@ function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
 /** Told on standard error as well: what throws here may be caught. */
 function handedOut(): Error {
   const error = new Error('memory that was not written was to be sent')
-  writeSync(STDERR, `${WORD.toString()} ${error.stack}\n`)
+  writeSync(STDERR, `${TEXT} ${error.stack}\n`)
   return error
 }

@@ -3,6 +3,7 @@ import t from 'tap'
 import { trueTokens } from '../counts/true-tokens.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { seededRandom } from '../helper/seeded-random.ts'
+import { skipByDay } from '../helper/nightly.ts'
 import { Simulator } from '../strict-simulator/simulator.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
@@ -92,7 +93,7 @@ class AgentSession {
   }
 }
 
-t.test('two hours of an agent in fast motion', async (t) => {
+t.test('two hours of an agent in fast motion', { skip: skipByDay }, async (t) => {
   // A real vocabulary and a hidden prompt: the simulator's own rule is made to show errors of counts.
   const simulator = new Simulator({ gapMs: 0, tokens: trueTokens() })
   t.teardown(() => simulator.close())

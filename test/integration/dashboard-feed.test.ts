@@ -12,6 +12,7 @@ import {
   startGateway
 } from '../helper/gateway-process.ts'
 import { ownTimeOf } from '../helper/in-time.ts'
+import { skipByDay } from '../helper/nightly.ts'
 
 /*
  * What the dashboard's page is told by a real gateway; in a browser: dashboard-in-browser.test.ts.
@@ -348,21 +349,25 @@ function watchDeaf(t: Test, { url }: GatewayProcess): void {
   t.teardown(() => socket.destroy())
 }
 
-t.test('fifty pages that never read hold up neither requests nor a page that does', async (t) => {
-  const gateway = await setUp(t)
-  for (let n = 0; n < 50; n++) watchDeaf(t, gateway)
-  const page = await watchOn(t, gateway)
-  await page.until(({ now }) => now?.dashboards === 51)
-  for (let n = 0; n < 20; n++) await chat(gateway, 'hi').answer
-  await page.until(({ requests }) => requests.length === 20)
-  const before = page.events.length
-  await page.until(({ events }) => events.length >= before + 3)
-  t.equal(page.now?.dashboards, 51, 'they are still there')
-  t.equal(await gateway.stop(), 0, 'they hold up no shutdown either')
-  t.ok(page.events.includes('leaving'))
-})
+t.test(
+  'fifty pages that never read hold up neither requests nor a page that does',
+  { skip: skipByDay },
+  async (t) => {
+    const gateway = await setUp(t)
+    for (let n = 0; n < 50; n++) watchDeaf(t, gateway)
+    const page = await watchOn(t, gateway)
+    await page.until(({ now }) => now?.dashboards === 51)
+    for (let n = 0; n < 20; n++) await chat(gateway, 'hi').answer
+    await page.until(({ requests }) => requests.length === 20)
+    const before = page.events.length
+    await page.until(({ events }) => events.length >= before + 3)
+    t.equal(page.now?.dashboards, 51, 'they are still there')
+    t.equal(await gateway.stop(), 0, 'they hold up no shutdown either')
+    t.ok(page.events.includes('leaving'))
+  }
+)
 
-t.test('sixty pages work, and there are never too many', async (t) => {
+t.test('sixty pages work, and there are never too many', { skip: skipByDay }, async (t) => {
   const gateway = await setUp(t)
   const pages = Array.from({ length: 80 }, () => watch(t, gateway))
   for (const page of pages) await page.until(({ status }) => status > 0)

@@ -1,4 +1,5 @@
-import t from 'tap'
+import type { Page } from 'playwright-core'
+import t, { type Test } from 'tap'
 import { Operations } from '../../docs/generate/openapi/operations.ts'
 import { Browser, findBarriers, findChromium, NO_CHROMIUM } from '../helper/chromium.ts'
 import { startGateway } from '../helper/gateway-process.ts'
@@ -19,14 +20,23 @@ t.test('the page of the description in a browser', { skip }, async (t) => {
   const gateway = await startGateway()
   t.teardown(() => gateway.destroy())
   const url = `${gateway.url}/docs`
+  const browser = await Browser.start({ executable })
+  t.teardown(() => browser.close())
+  /** A tab of its own, and nothing asked for or complained about so far. */
+  const open = async (t: Test, width: number): Promise<Page> => {
+    const page = await browser.open()
+    t.teardown(() => page.close())
+    await page.setViewportSize({ width, height: 900 })
+    for (const said of [browser.complaints, browser.requested]) said.length = 0
+    return page
+  }
   const widths = isNightly ? [320, 768, 1920] : [320]
   const schemes = isNightly ? (['light', 'dark'] as const) : (['dark'] as const)
   const views = widths.flatMap((width) => schemes.map((colorScheme) => ({ width, colorScheme })))
   for (const { width, colorScheme } of views) {
     await t.test(`${colorScheme}, ${width} px`, async (t) => {
-      const browser = await Browser.start({ executable, width, colorScheme })
-      t.teardown(() => browser.close())
-      const { page } = browser
+      const page = await open(t, width)
+      await page.emulateMedia({ colorScheme })
       await page.goto(url)
       await page.evaluate(OPEN_ALL)
       t.equal(await page.evaluate(SIDEWAYS), 0, 'nothing sticks out')
@@ -39,9 +49,7 @@ t.test('the page of the description in a browser', { skip }, async (t) => {
   }
 
   await t.test('by keyboard', async (t) => {
-    const browser = await Browser.start({ executable })
-    t.teardown(() => browser.close())
-    const { page } = browser
+    const page = await open(t, 1280)
     await page.goto(url)
     await page.keyboard.press('Tab')
     t.equal(await page.evaluate(FOCUSED), 'Skip to the description')
@@ -62,9 +70,7 @@ t.test('the page of the description in a browser', { skip }, async (t) => {
   })
 
   await t.test('is short on a phone, and its examples call where it was read', async (t) => {
-    const browser = await Browser.start({ executable, width: 390 })
-    t.teardown(() => browser.close())
-    const { page } = browser
+    const page = await open(t, 390)
     await page.goto(url.replace('127.0.0.1', 'localhost'))
     const height = await page.evaluate<number>('document.documentElement.scrollHeight')
     t.ok(height < 13_500, `${height} pixels`)

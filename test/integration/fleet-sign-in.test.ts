@@ -15,10 +15,8 @@ t.setTimeout(900_000) // real processes, started again and again, on a machine t
 
 const skip = whyNoEngine()
 const NAMES = ['a', 'b', 'c'] as const
-/** By day one in doubt and one that is not: `test/fleet/one-refresher.test.ts` has a model killed at all of them. */
-const KILLED_AT: readonly Point[] = isNightly
-  ? POINTS
-  : ['the token is presented', 'the overlay is stored']
+/** By day one in doubt: `test/fleet/one-refresher.test.ts` has a model killed at all of them. */
+const KILLED_AT: readonly Point[] = isNightly ? POINTS : ['the token is presented']
 /** A machine that takes so long to start a gateway again leaves the others in doubt, whatever the gateway has stored. */
 const LATE_MS = 5_000
 const isIntent = (said: string): boolean => said.includes('"phase":"presenting"')

@@ -10,6 +10,7 @@ import { startGateway } from '../helper/gateway-process.ts'
 import { openBook } from '../helper/open-book.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
 import { usageRow } from '../helper/usage-row.ts'
+import { skipByDay } from '../helper/nightly.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 t.jobs = 4 // most of them wait, each with gateways of its own
@@ -140,7 +141,7 @@ t.test('what is used elsewhere is shown everywhere, and how long the plan lasts'
 
 t.test(
   'a gateway of a fleet takes nothing for used elsewhere that another one has recorded',
-  { skip: whyNoEngine() },
+  { skip: whyNoEngine() || skipByDay },
   async (t) => {
     const names = ['a', 'b']
     const env = { PROXY_API_KEY: 'my-key' }

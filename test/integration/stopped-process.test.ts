@@ -76,13 +76,13 @@ async function eventually(check: () => Promise<boolean>): Promise<boolean> {
 
 const AT_NIGHT = { buffered: true, skip: skipByDay }
 
-for (const [what, signal] of [
-  ['was stopped', 'SIGSTOP'],
-  ['runs in circles', 'SIGPWR']
+for (const [what, signal, skip] of [
+  ['was stopped', 'SIGSTOP', false],
+  ['runs in circles', 'SIGPWR', skipByDay]
 ] as const) {
   t.test(
     `a worker that ${what} is killed and replaced, and its connections with it`,
-    { buffered: true },
+    { buffered: true, skip },
     async (t) => {
       const gateway = await start(t, { NODE_OPTIONS: HANGS_ON_SIGNAL })
       const [victim = 0, other = 0] = gateway.workerPids()
