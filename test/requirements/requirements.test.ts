@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { Stand } from './stand.ts'
 
-t.setTimeout(300_000) // real processes, on a machine that may be busy
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 /** What clients need of the gateway, seen on the wire. */
 const REQUIREMENTS = {

@@ -76,6 +76,7 @@ export class Stand {
           PROXY_API_KEY: `${KEY},${OTHER_KEY}`,
           WORKERS: '2',
           MEMORY_LIMIT: '2G',
+          TRANSFORM_TIMEOUT: '120', // 31 MB take twice their CPU time where processes share a core
           HEARTBEAT_INTERVAL: String(heartbeatMs / 1000),
           UPSTREAM_MAX_ATTEMPTS: '1'
         }

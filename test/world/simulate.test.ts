@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import t from 'tap'
 
-t.setTimeout(600_000) // processes of their own, on a machine that may be busy
+t.setTimeout(1_100_000) // processes of their own, on a machine that may be busy
 
 /** Each world has a process to itself: time stands still there for all who wait for it. */
 function simulate(

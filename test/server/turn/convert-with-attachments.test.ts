@@ -13,7 +13,7 @@ import { createNameLookup } from '../../../src/upstream/names/name-lookup.ts'
 import { bytesInUse } from '../../helper/cost.ts'
 import { requestOptions } from '../../helper/request-options.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(600_000) // threads and large bodies, on a machine that may be very busy
 
 const MIB = 1024 * 1024
 const never = new AbortController().signal
