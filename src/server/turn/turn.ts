@@ -56,7 +56,7 @@ export interface TurnOptions {
   readonly keyName: string
   /** Name for taking turns: of the key, or one that several keys share. */
   readonly place: string
-  /** `null` for a key that has no limits. */
+  /** `null` for a key of the operator or of Kiro, and without keys. */
   readonly namedKey: NamedKey | null
   /** Id of a named key, or the other kind of key. */
   readonly usageKey: string
