@@ -21,6 +21,7 @@ export type FaultName =
   | 'clock'
   | 'full disk'
   | 'slow disk'
+  | 'power loss'
   | 'valkey restart'
   | 'valkey flush'
   | 'valkey away'
@@ -54,6 +55,10 @@ export const FLEET_FAULTS: readonly FaultName[] = [
   'valkey slow',
   'gateway crash'
 ]
+
+/** Part of the worlds whose machines lose power. */
+const POWER = 0.25
+export const POWER_FAULTS: readonly FaultName[] = ['power loss']
 
 /** Part of the links on which several writes arrive at once. */
 const JOINED = 0.3
@@ -92,10 +97,11 @@ export function drawCharacter(world: World): Character {
   // A clock that jumps says that a token is good when it is not, and the other way round.
   const signIn = drawn.includes('clock') ? null : drawSignIn(world.seed)
   const ofDisk = signIn === null || isCalm ? [] : DISK_FAULTS
+  const ofPower = !isCalm && Chance.for(world.seed, 'power').isTrue(POWER) ? POWER_FAULTS : []
   const limits = { workers, maxConnections }
   const character = joinPieces(
     Chance.for(world.seed, 'joined'),
-    drawRest(world, limits, { signIn, faults: [...drawn, ...ofDisk] })
+    drawRest(world, limits, { signIn, faults: [...drawn, ...ofDisk, ...ofPower] })
   )
   const fleet = drawFleet(world.seed, character.keys.length)
   if (fleet === null) return character

@@ -7,6 +7,7 @@ import { UPSTREAM_PORT, type WorldGateway } from './gateway.ts'
 import type { Disk } from './files.ts'
 import type { Link, Network } from './network.ts'
 import type { PlannedFault } from './plan.ts'
+import type { WorldSignIn } from './sign-in.ts'
 import type { Touches } from './touches.ts'
 import type { WorldUpstream } from './upstream.ts'
 import type { Actor, World } from './world.ts'
@@ -30,6 +31,7 @@ export interface FaultOptions {
   readonly reach: Reach
   readonly disk: Disk
   readonly upstream: WorldUpstream
+  readonly signIn: WorldSignIn
   readonly touches: Touches
   /** Those of the plan that shall happen. */
   readonly plan: readonly PlannedFault[]
@@ -207,15 +209,26 @@ export class Faults {
         for (const gateway of gateways) fleet.onBack(gateway)
       })
     },
-    'gateway crash': (chance) => {
-      const { fleet, touches } = this.#options
+    'power loss': (chance) => {
+      const { world, signIn, disk } = this.#options
       const gateway = this.#pickGateway(chance)
-      if (fleet === null || !fleet.isCalm(CALM_MS)) return
-      for (const { actor } of gateway.workers()) touches.onKill(actor)
-      fleet.onCrash(gateway)
-      gateway.crash()
-      this.#later(chance.between(DOWN_MS.from, DOWN_MS.to), () => this.#startAgain(gateway))
-    }
+      // A token that was used up, and what it brought, would be lost.
+      if (signIn.isRenewing || this.hadFullDisk || !this.#crash(gateway, chance)) return
+      const lost = disk.unsynced.lose(gateway.stateDir, chance)
+      world.note(`${lost} files are not as they were`)
+    },
+    'gateway crash': (chance) => void this.#crash(this.#pickGateway(chance), chance)
+  }
+
+  /** All processes of a gateway at once, which come back after a while. False if it has to be spared. */
+  #crash(gateway: WorldGateway, chance: Chance): boolean {
+    const { fleet, touches } = this.#options
+    if (!gateway.isServing || fleet?.isCalm(CALM_MS) === false) return false
+    for (const { actor } of gateway.workers()) touches.onKill(actor)
+    fleet?.onCrash(gateway)
+    gateway.crash()
+    this.#later(chance.between(DOWN_MS.from, DOWN_MS.to), () => this.#startAgain(gateway))
+    return true
   }
 
   /** As a container does: one that cannot start is started once more. */

@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import fsPromises from 'node:fs/promises'
 import type { Network } from './network.ts'
 import { replace } from './replace.ts'
+import type { Unsynced } from './unsynced.ts'
 import type { World } from './world.ts'
 
 /** Of the kernel's own files, only the tables of sockets are asked for. */
@@ -23,6 +24,7 @@ export interface Disk {
   isFull: boolean
   /** So many times longer than usual it takes. */
   slowness: number
+  readonly unsynced: Unsynced
 }
 
 const WRITES: ReadonlySet<string> = new Set(['writeFile', 'appendFile', 'write'])
@@ -68,8 +70,12 @@ export function installFiles(network: Network, disk: Disk): void {
   for (const name of Object.keys(fsPromises)) {
     const sync: unknown = Reflect.get(fs, `${name}Sync`)
     if (typeof sync !== 'function') continue
-    const act: Act = (...args) => Reflect.apply(sync, fs, args)
-    const open: Act = (...args) => openFile(Number(act(...args)), takesTime)
+    const act: Act = (...args) =>
+      disk.unsynced.onPath(name, args, (): unknown => Reflect.apply(sync, fs, args))
+    const open: Act = (...args) => {
+      const fd = Number(act(...args))
+      return openFile({ fd, path: String(args[0]) }, disk, takesTime)
+    }
     const done = name === 'readFile' ? read : name === 'open' ? open : act
     replace(fsPromises, { [name]: takesTime(name, done) })
   }
@@ -109,19 +115,27 @@ function noSpace(syscall: string): Error {
 }
 
 /** What `open()` of `node:fs/promises` returns. */
-function openFile(fd: number, takesTime: TakesTime): object {
+function openFile(
+  { fd, path }: { readonly fd: number; readonly path: string },
+  { unsynced }: Disk,
+  takesTime: TakesTime
+): object {
   const handle: Record<PropertyKey, unknown> = { fd }
   for (const [name, act] of Object.entries(OF_HANDLES))
-    handle[name] = takesTime(name, (...args) => act(fd, ...args))
+    handle[name] = takesTime(name, (...args) =>
+      unsynced.onHandle(name, path, () => act(fd, ...args))
+    )
   handle['read'] = takesTime('read', (...args) => {
     const [buffer, offset, length, position] = args
     const bytesRead = Reflect.apply(fs.readSync, fs, [fd, buffer, offset, length, position])
     return { bytesRead, buffer }
   })
-  handle['write'] = takesTime('write', (...args) => ({
-    bytesWritten: Reflect.apply(fs.writeSync, fs, [fd, ...args]),
-    buffer: args[0]
-  }))
+  handle['write'] = takesTime('write', (...args) =>
+    unsynced.onHandle('write', path, () => ({
+      bytesWritten: Reflect.apply(fs.writeSync, fs, [fd, ...args]),
+      buffer: args[0]
+    }))
+  )
   handle[Symbol.asyncDispose] = handle['close']
   return handle
 }

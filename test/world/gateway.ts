@@ -51,6 +51,8 @@ export class WorldGateway {
   #config: Config
   #primary: Primary | null = null
   #fleet: FleetControl | null = null
+  /** From its start to its death, as what is left of a primary that is dead must not act. */
+  #isAlive = false
   readonly #workers = new Set<WorldProcess>()
   /** Forks since the start. */
   forks = 0
@@ -70,6 +72,11 @@ export class WorldGateway {
   get primary(): Primary {
     if (this.#primary === null) throw new Error('the gateway was not started')
     return this.#primary
+  }
+
+  /** Permits that its workers have. */
+  get leased(): number {
+    return this.#isAlive ? this.primary.budget.leased : 0
   }
 
   get config(): Config {
@@ -117,6 +124,7 @@ export class WorldGateway {
         onFatal: (cause) => world.fail(new Violation('the primary gives up', { cause }))
       })
       this.#primary = primary
+      this.#isAlive = true
       this.#fleet = this.isInFleet ? this.#join(primary, { source, log }) : null
       await this.#fleet?.start()
       await primary.start()
@@ -151,6 +159,7 @@ export class WorldGateway {
   crash(): void {
     const { world } = this.#options
     this.isServing = false
+    this.#isAlive = false
     for (const { actor } of this.workers()) {
       this.onKilled(actor)
       world.note('is gone with its machine', actor)
@@ -182,7 +191,7 @@ export class WorldGateway {
   reload(env: Readonly<Record<string, string>>): void {
     const { world } = this.#options
     const next = this.#configOf(env)
-    world.as(this.primaryActor, () => this.primary.reload(next))
+    if (this.#isAlive) world.as(this.primaryActor, () => this.primary.reload(next))
     this.#config = next
   }
 

@@ -28,6 +28,8 @@ const SETTLED_MS = 5_000
 const REFUSED = 401
 /** A gateway knows by then that a key was revoked, where it was or at another one of its fleet. */
 const HEARD_MS = 5_000
+/** What processes of a gateway die of. */
+const DEADLY: readonly FaultName[] = ['kill', 'gateway crash', 'power loss']
 /** With these, a minute of the gateway is not one of its clients. */
 const UNEVEN: readonly FaultName[] = ['clock', 'pause', 'pause primary']
 const MINUTE_MS = 60_000
@@ -98,7 +100,7 @@ export class WorldKeys {
       metered: new Map(),
       askedAt: [],
       // What a dead worker held counts as used.
-      isEstimated: faults.includes('kill') || faults.includes('gateway crash')
+      isEstimated: faults.some((name) => DEADLY.includes(name))
     }))
   }
 
@@ -169,9 +171,11 @@ export class WorldKeys {
     if (end === 'whole') booked.paid.push({ askedAt: found.at, at: this.#world.now, micros })
     const isRefused = status === LIMITED
     if (end !== 'whole' && !isRefused) booked.isEstimated = true
-    if (!isRefused) booked.askedAt.push(found.at)
+    // Gateways of a fleet ask each other before they refuse, and a client may leave meanwhile.
+    const mayBeRefused = isRefused || (this.#fleet !== null && end === 'left')
+    if (!mayBeRefused) booked.askedAt.push(found.at)
     else if (SPENT.test(body)) this.#checkSpent(found)
-    if (plan.requestsPerMinute !== null && !isRefused && this.#areMinutesEven)
+    if (plan.requestsPerMinute !== null && !mayBeRefused && this.#areMinutesEven)
       this.#checkRate(found.key, found.at)
     this.#asks.delete(id)
   }

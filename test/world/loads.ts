@@ -4,7 +4,8 @@ import {
   type Character,
   DISK_FAULTS,
   type FaultName,
-  FLEET_FAULTS
+  FLEET_FAULTS,
+  POWER_FAULTS
 } from './character.ts'
 import type { KeyPlan } from './keys.ts'
 import type { Load } from './reproduce.ts'
@@ -46,8 +47,8 @@ function whenBusy(seed: number, character: Character): Character {
   const chance = Chance.for(seed, 'busy')
   const workers = chance.pick([2, 2, 3])
   const maxConnections = workers + chance.pick([0, 1, 2])
-  const ofFleet = character.fleet === null ? [] : FLEET_FAULTS
-  const faults = [...drawSome(chance, ALL_FAULTS), ...ofFleet]
+  const some = drawSome(chance, ALL_FAULTS)
+  const faults = [...some, ...character.faults.filter((name) => OF_SOME_WORLDS.includes(name))]
   const { signIn, env, toUpstream, toGateway } = character
   const isRenewed = signIn !== null && !faults.includes('clock')
   return {
@@ -73,6 +74,8 @@ function whenBusy(seed: number, character: Character): Character {
 }
 
 const FAULTS_WHEN_BUSY = 6
+/** What not every world can have, or has. */
+const OF_SOME_WORLDS: readonly FaultName[] = [...FLEET_FAULTS, ...POWER_FAULTS]
 
 /** Refusals would take most of the load away. */
 function whenRich(plan: KeyPlan): KeyPlan {

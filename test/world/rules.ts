@@ -229,7 +229,7 @@ export class Rules {
     const { since, before } = this.#budget
     // What exceeds a smaller budget ends first; until all workers know of it, they may use what they have.
     const isSettled = world.now - since > RESIZE_MS
-    const leased = gateways.reduce((sum, { primary }) => sum + primary.budget.leased, 0)
+    const leased = gateways.reduce((sum, one) => sum + one.leased, 0)
     const allowed = Math.max(most, isSettled ? Math.min(leased, before) : before)
     if (open > allowed)
       this.#refuse(`the upstream has ${open} connections, and ${allowed} are allowed`)
@@ -239,7 +239,7 @@ export class Rules {
 
   /** More may be leased than there is after the budget has shrunk, and then it gets less and less. */
   #checkLedger(gateway: WorldGateway): void {
-    if (gateway.isInFleet) return // its part goes up and down
+    if (gateway.isInFleet || !gateway.isServing) return // its part of a fleet goes up and down
     const { primary, config } = gateway
     const unleased = primary.budget.state().unleased ?? 0
     const told: Told = this.#ledgers.get(gateway) ?? { config: null, unleased: 0 }
@@ -319,6 +319,7 @@ export class Rules {
   /** What is free while a request waits for it; `null` if there is no such request, or nothing is free. */
   #freeBesideWaiting(gateway: WorldGateway): string | null {
     const { upstream } = this.#options
+    if (!gateway.isServing) return null
     const state = gateway.primary.budget.state()
     if (state.waiting === 0 || state.maxConnections === null) return null
     const workers = gateway.workers()

@@ -29,6 +29,8 @@ export function accountSettings(plan: SignInPlan | null, upstreamUrl: string) {
     : { REFRESH_TOKEN: FIRST_TOKEN, KIRO_AUTH_URL: upstreamUrl }
 }
 
+/** Longest time from the moment at which a token is presented until the next one is stored. */
+const STORED_MS = 5_000
 /** After a renewal in doubt, the access token of before ends about then. */
 const EARLY_MS = 30_000
 
@@ -52,6 +54,12 @@ export class WorldSignIn {
     if (before !== undefined && !this.#wasInDoubt(before))
       this.#world.fail(new Violation('a refresh token was presented twice'))
     this.#presented.set(token, this.#world.now)
+  }
+
+  /** Whether a renewal is under way, or has just been: what it brings may not be stored yet. */
+  get isRenewing(): boolean {
+    const last = Math.max(-Infinity, ...this.#presented.values())
+    return this.#world.now - last < STORED_MS
   }
 
   /** In a fleet that was in trouble it may be presented once more when the access token has ended (`docs/fleet.md`). */

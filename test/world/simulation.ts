@@ -14,6 +14,7 @@ import { characterOf } from './loads.ts'
 import { BEGINNING, Rhythm } from './rhythm.ts'
 import type { Rules } from './rules.ts'
 import { Threads } from './threads.ts'
+import { Unsynced } from './unsynced.ts'
 import { World } from './world.ts'
 import { ENGINE_PORT, fleetSettings } from './fleet-plan.ts'
 
@@ -66,7 +67,7 @@ export async function simulate(
   const character = characterOf(seed, load, drawCharacter(world))
   const rhythm = load === 'days' ? new Rhythm(seed) : null
   const reach: Reach = { state: 'open', cutOff: new Set() }
-  const disk: Disk = { isFull: false, slowness: 1 }
+  const disk: Disk = { isFull: false, slowness: 1, unsynced: new Unsynced() }
   const network = new Network(world, {
     natureOf: (port) => (port === UPSTREAM_PORT ? character.toUpstream : character.toGateway),
     reach: (port, from) => {
@@ -153,7 +154,8 @@ export async function simulate(
     })
     const plan = happening(planFaults({ seed, hours }, character, rhythm), recipe)
     const surroundings = { world, network, gateways, engine, fleet, character, upstream }
-    const trouble = new Faults({ ...surroundings, reach, disk, touches, plan })
+    const { signIn: ofSignIn } = rules
+    const trouble = new Faults({ ...surroundings, reach, disk, touches, signIn: ofSignIn, plan })
     const revocation = plannedFleet?.revocation ?? null
     const revoker = gateways[revocation?.place ?? 0]
     if (revocation !== null && revoker !== undefined)

@@ -15,6 +15,7 @@ export interface Mutant {
     | 'workers'
     | 'sign-in'
     | 'socket'
+    | 'fleet'
   readonly path: string
   readonly from: string
   readonly to: string
@@ -510,5 +511,29 @@ export const MUTANTS: readonly Mutant[] = [
     path: 'src/server/socket/frame-response.ts',
     from: 'if (events.length === 0) return done()',
     to: 'if (events.length >= 0) return done()'
+  },
+  {
+    name: 'the next refresh token is not synced',
+    room: 'sign-in',
+    path: VAULT,
+    from: '{ text, mode: 0o600, isDurable: true }',
+    to: '{ text, mode: 0o600, isDurable: false }',
+    needs: ['power loss']
+  },
+  {
+    name: 'permits that are lent to another gateway are still used here',
+    room: 'fleet',
+    path: 'src/control/fleet/fleet-ledger.ts',
+    from: '      this.#size -= lent\n',
+    to: '',
+    needs: ['valkey restart']
+  },
+  {
+    name: 'idle permits are not lent to another gateway',
+    room: 'fleet',
+    path: 'src/fleet/fleet-demand.ts',
+    from: 'const idle = Math.min(wanted, Math.max(0, lease - floorOf(share)))',
+    to: 'const idle = Math.min(0, wanted, floorOf(share))',
+    needs: ['valkey restart']
   }
 ]
