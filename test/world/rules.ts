@@ -35,6 +35,8 @@ const ATTEMPTS_OF: Readonly<Record<string, number>> = {
   'sim:unavailable': 3
 }
 
+/** Until a request has reached its worker, is read and converted, and its refusal is on its way. */
+const LATE_MS = 10_000
 /** `UPSTREAM_MAX_ATTEMPTS`. */
 const MOST_ATTEMPTS = 3
 
@@ -93,11 +95,15 @@ export class Rules {
   }
   readonly #options: RuleOptions
   readonly #open = new Map<number, Open>()
+  /** Virtual ms that a request may wait for a connection. */
+  readonly #longestWaitMs: number
   readonly touches: Touches
   readonly keys: WorldKeys
   readonly signIn: WorldSignIn
   /** Since when something is free beside a request that waits, by gateway, or in another one of the fleet. */
   readonly #freeSince = new Map<WorldGateway | 'elsewhere', number>()
+  /** Since when more requests wait than clients; `null` if it is not so. */
+  #leftSince: number | null = null
   #isLooking = false
   readonly #freshTimers = new Map<WorldGateway, Fresh>()
   #budget: { readonly most: number; readonly since: number; readonly before: number }
@@ -108,6 +114,8 @@ export class Rules {
     this.#options = options
     const most = options.character.maxConnections
     this.#budget = { most, since: -Infinity, before: most }
+    const { HTTP_POOL_TIMEOUT: wait } = options.character.env
+    this.#longestWaitMs = wait === 'none' ? Infinity : Number(wait) * 1_000 + LATE_MS
     const { world, character, fleet } = options
     this.keys = new WorldKeys(world, character, fleet)
     this.signIn = new WorldSignIn(world, character.signIn, fleet)
@@ -267,6 +275,8 @@ export class Rules {
     for (const { ask, at } of this.#open.values())
       if (world.now - at > LONGEST_MS)
         this.#refuse(`ask-${ask.id} has not ended since ${at.toFixed(3)}`)
+      else if (world.now - at > this.#longestWaitMs) this.#checkWait(ask, at)
+    this.#checkWaiters()
     for (const gateway of gateways)
       this.#noteFree(gateway, this.#freeBesideWaiting(gateway), FREE_FOR_MS)
     this.#noteFree('elsewhere', this.#spareElsewhere(), SPARE_FOR_MS)
@@ -314,6 +324,46 @@ export class Rules {
       if (server === null || upstream.busy.has(server) || !link.isQuiet) used += 1
     }
     return used
+  }
+
+  /** A request that no fault has met is sent to the upstream within HTTP_POOL_TIMEOUT, or refused. */
+  #checkWait({ id, isOnSocket, key }: Ask, at: number): void {
+    const { character, fleet } = this.#options
+    if (fleet !== null) return // clients go on at the other gateway
+    const mayWaitForOthers = key !== null && character.keys[key]?.maxStreams !== null
+    if (isOnSocket || mayWaitForOthers || this.touches.timesSent(id) > 0) return
+    if (this.touches.harmOf(id) !== 'none' || this.touches.pausedUntil > at) return
+    this.#refuse(`ask-${id} waits since ${at.toFixed(3)}, longer than HTTP_POOL_TIMEOUT`)
+  }
+
+  /** Nobody waits in a worker for a client that has left: fewer wait than there are clients that the upstream does not answer. */
+  #checkWaiters(): void {
+    const { world, gateways, fleet } = this.#options
+    const [gateway] = gateways
+    if (fleet !== null || gateway === undefined || !gateway.isServing) return
+    const { members } = gateway.primary.budget.state()
+    const pids = new Set(gateway.workers().map(({ actor }) => ` pid ${actor.pid}`))
+    let waiting = 0
+    for (const one of members)
+      if (pids.has(one.member.slice(one.member.lastIndexOf(' pid ')))) waiting += one.waiting
+    const clients = waiting === 0 ? 0 : this.#open.size - this.#answered()
+    const isSteady = world.now - this.touches.pausedUntil > FREE_FOR_MS
+    if (waiting <= clients || !isSteady) this.#leftSince = null
+    else this.#leftSince ??= world.now
+    if (this.#leftSince !== null && world.now - this.#leftSince > FREE_FOR_MS)
+      this.#refuse(`${waiting} requests wait, and ${clients} clients do`)
+  }
+
+  /** Open questions that the upstream answers now. */
+  #answered(): number {
+    const { network, upstream } = this.#options
+    const asks = new Set<number>()
+    for (const { port, client, server, isVanished } of network.links) {
+      if (port !== UPSTREAM_PORT || client.carries === null || server === null) continue
+      const isAnswered = !isVanished && !client.isGone && upstream.busy.has(server)
+      if (isAnswered && this.#open.has(client.carries)) asks.add(client.carries)
+    }
+    return asks.size
   }
 
   /** What is free while a request waits for it; `null` if there is no such request, or nothing is free. */
