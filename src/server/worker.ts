@@ -163,8 +163,8 @@ export class GatewayWorker {
     current.knownKeys = knownKeys
     current.authenticator = authenticatorOf(current)
     plane.account.refuseOthers()
+    this.#keyExpiry.watch(knownKeys.keys) // first, or a key that expires meanwhile would be missed
     checkKeys(parts)
-    this.#keyExpiry.watch(knownKeys.keys)
   }
 
   #onStatus({ current, log }: Parts, status: ClusterStatus): void {

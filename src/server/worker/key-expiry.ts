@@ -14,15 +14,16 @@ export class KeyExpiry {
   }
 
   /** Replaces the keys that were watched. */
-  watch(keys: readonly NamedKey[]): void {
+  watch(keys: readonly NamedKey[], now = Date.now()): void {
     this.#stop()
-    const now = Date.now()
     const end = nextEndOf(keys, now)
     if (end === null || this.#isClosed) return
     const sleepMs = Math.min(end - now, MAX_SLEEP_MS)
     this.#timer = setTimeout(() => {
-      if (Date.now() >= end) this.#onExpired()
-      this.watch(keys)
+      // One look at the clock for both: what ends between two would be missed.
+      const awake = Date.now()
+      this.watch(keys, awake)
+      if (awake >= end) this.#onExpired()
     }, sleepMs).unref()
   }
 
