@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
 import t, { type Test } from 'tap'
 import { BUILT_IN_CATALOGUE, type Catalogue } from '../../src/kiro/models/models.ts'
 import type { NamedKey } from '../../src/keys/key.ts'
@@ -197,6 +199,25 @@ t.test('requests that wait end with their key, and nothing is asked for them', a
   primary.grant({ granted: 1 })
   t.match(await others, { status: 200 })
   t.equal(asked(), 1)
+})
+
+t.test('a request that is still read ends with its key', async (t) => {
+  const { primary, asked } = await rig(t)
+  const call = request(`${primary.url}/v1/messages`, {
+    method: 'POST',
+    agent: false,
+    headers: { 'x-api-key': 'annas', 'content-length': 100, expect: '100-continue' }
+  })
+  t.teardown(() => call.destroy())
+  call.on('error', () => {}) // the rest of its body is never sent
+  call.flushHeaders()
+  await once(call, 'continue')
+  call.write('{')
+  const revoked = { ...anna, revokedAt: Date.parse('2026-09-09') }
+  primary.tell({ type: 'keys.changed', knownKeys: { isKeyRequired: true, keys: [revoked] } })
+  const [response] = (await once(call, 'response')) as [IncomingMessage]
+  t.equal(response.statusCode, 401)
+  t.equal(asked(), 0)
 })
 
 for (const [what, ending] of [

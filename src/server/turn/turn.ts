@@ -216,7 +216,8 @@ export class Turn implements OpenTurn {
 
   checkKey(problemOf: KeyProblemOf): void {
     const { request, response } = this.#options
-    if (!this.isWaiting || response.headersSent) return
+    const isAsked = this.#plan !== null && !this.isWaiting
+    if (isAsked || response.headersSent) return
     const problem = problemOf(request.headers)
     if (problem !== null) this.abort(problem)
   }

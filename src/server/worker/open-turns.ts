@@ -19,7 +19,7 @@ export interface OpenTurn {
   readonly isOver?: boolean
   /** Facts for the panel. */
   shown?(): RunningTurn
-  /** Ends a turn that still waits and that `problemOf` would not let in. */
+  /** Ends a turn that is read or waits, and that `problemOf` would not let in. */
   checkKey?(problemOf: KeyProblemOf): void
 }
 
