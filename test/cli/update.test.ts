@@ -45,7 +45,7 @@ t.test('kiro-gateway update', async (t) => {
     stdout: /not known: 127\.0\.0\.1:9 cannot be asked\. It refused the connection/
   })
   for (const registry of ['registry.example.com', 'file:///srv/packages'])
-    t.match(await update(registry), { code: 2, stderr: /npm_config_registry is no address/ })
+    t.match(await update(registry), { code: 2, stderr: /npm_config_registry must be an address/ })
 })
 
 t.test('installationOf()', async (t) => {
