@@ -4,13 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BrowserContext, chromium, type Page } from 'playwright-core'
 
-/**
- * Where Debian, Ubuntu, Fedora and macOS have one; `CHROMIUM` names another. The headless shell is the same browser without windows,
- * tabs and menus of its own, and takes a third less CPU time.
- */
+/** Where Debian, Ubuntu, Fedora and macOS have one; `CHROMIUM` names another. */
 const PLACES = [
   process.env['CHROMIUM'],
-  '/usr/bin/chromium-headless-shell',
   '/usr/bin/chromium',
   '/usr/bin/chromium-browser',
   '/usr/bin/google-chrome',
