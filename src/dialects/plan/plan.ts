@@ -8,7 +8,7 @@ import {
 import type { ConversationIds } from '../../kiro/conversation/ids.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { Conversation, ToolChoice } from '../../kiro/wire/message.ts'
-import { reasoningOf } from '../../kiro/conversation/signed-reasoning.ts'
+import { signatureOf } from '../../kiro/conversation/signed-reasoning.ts'
 import type { GroupTokens } from '../../kiro/tokens/request-tokens.ts'
 import type { GaugeReading } from '../../kiro/tokens/token-gauge.ts'
 import type { HistoryEntry, UpstreamPayload } from '../../kiro/wire/payload.ts'
@@ -210,11 +210,7 @@ export function refusablePartsOf(
 }
 
 export function signatureHashesOf(history: readonly HistoryEntry[]): readonly string[] {
-  const signatures = history.flatMap((entry) => {
-    const content = reasoningOf(entry)
-    if (content === undefined) return []
-    return 'redactedContent' in content ? content.redactedContent : content.reasoningText.signature
-  })
+  const signatures = history.flatMap((entry) => signatureOf(entry) ?? [])
   return signaturesThatTell(signatures).map((signature) => hashOfPart(signature))
 }
 

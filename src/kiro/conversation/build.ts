@@ -32,7 +32,7 @@ import {
   pairToolTurns,
   toolTurnsToText
 } from './tool-turns.ts'
-import { offerAgain, type OfferedTools, offerTools, type SettledOffer } from './tools.ts'
+import { NO_TOOLS, offerAgain, type OfferedTools, offerTools, type SettledOffer } from './tools.ts'
 
 export interface PayloadOptions extends IdSource {
   readonly form?: RequestForm | undefined
@@ -135,11 +135,13 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
 
 function offer(options: PayloadOptions): OfferedTools {
   const { conversation, offer: before, repairs } = options
+  const { tools, toolChoice: choice, messages } = conversation
   if (before !== undefined) return offerAgain(before)
+  if (tools.length === 0 && choice.type === 'auto') return NO_TOOLS
   return offerTools({
-    tools: conversation.tools,
-    choice: conversation.toolChoice,
-    messages: conversation.messages,
+    tools,
+    choice,
+    messages,
     maxTools: options.maxTools,
     descriptionMaxLength: options.toolDescriptionMaxLength,
     repairs
@@ -171,13 +173,25 @@ function repairTurns(
   offered: OfferedTools,
   { takesImages, settled, repairs }: PayloadOptions
 ): readonly Message[] {
-  const identified = assignToolIds(limitImages(messages, takesImages, repairs), repairs)
-  const named =
-    offered.tools.length === 0
-      ? toolTurnsToText(identified, repairs)
-      : nameToolCalls(identified, offered.wireNameOf, repairs)
+  const limited = limitImages(messages, takesImages, repairs)
+  const hasToolTurns = limited.some(
+    ({ toolCalls, toolResults }) => toolCalls.length + toolResults.length > 0
+  )
+  const named = hasToolTurns ? nameToolTurns(limited, offered, repairs) : limited
   const alternating = alternateTurns(named, settled !== undefined, repairs)
-  return pairToolTurns(moveAssistantImages(alternating, repairs), repairs)
+  const moved = moveAssistantImages(alternating, repairs)
+  return hasToolTurns ? pairToolTurns(moved, repairs) : moved
+}
+
+function nameToolTurns(
+  messages: readonly Message[],
+  { tools, wireNameOf }: OfferedTools,
+  repairs: Repairs
+): readonly Message[] {
+  const identified = assignToolIds(messages, repairs)
+  return tools.length === 0
+    ? toolTurnsToText(identified, repairs)
+    : nameToolCalls(identified, wireNameOf, repairs)
 }
 
 /** Makes turns alternate, and begin and end with the user (kiro-protocol §4.8 steps 7–9). `isLater`: others precede them. */
@@ -199,26 +213,22 @@ function alternateTurns(
   return turns
 }
 
+type Run = [first: Message, ...others: Message[]]
+
 function mergeAdjacent(messages: readonly Message[], repairs: Repairs): Message[] {
-  const turns: Message[] = []
-  let run: Message[] = []
-  const endRun = (): void => {
-    const turn = mergeRun(run, repairs)
-    if (turn !== undefined) turns.push(turn)
-    run = []
-  }
+  const runs: Run[] = []
   for (const message of messages) {
-    if (run.length > 0 && run[0]?.role !== message.role) endRun()
-    run.push(message)
+    const run = runs.at(-1)
+    if (run?.[0].role === message.role) run.push(message)
+    else runs.push([message])
   }
-  endRun()
-  return turns
+  return runs.map((run) => mergeRun(run, repairs))
 }
 
 /** Joins a whole run at once: pairwise joining would copy its lists for every message. */
-function mergeRun(run: readonly Message[], repairs: Repairs): Message | undefined {
+function mergeRun(run: Run, repairs: Repairs): Message {
   const [first] = run
-  if (first === undefined || run.length === 1) return first
+  if (run.length === 1) return first
   // Tool results and the user's words after them belong in one turn: no repair.
   const [, ...joined] = run.filter((message) => !isBlank(message.text))
   for (const { source } of joined) repairs.note('turns-merged', source)
@@ -338,7 +348,7 @@ export function thinkingPrefix(budgetTokens: number): string {
 }
 
 /** Keeps the newest images: ten, or none for a model that takes none. A note says where images were left out. */
-export function limitImages(
+function limitImages(
   messages: readonly Message[],
   takesImages: boolean,
   repairs: Repairs
@@ -366,17 +376,18 @@ export function limitImages(
 export function moveAssistantImages(turns: readonly Message[], repairs: Repairs): Message[] {
   let moved: Pick<Message, 'images' | 'documents'> | null = null
   return turns.map((turn) => {
-    const { documents = [], images, ...rest } = turn
+    const { documents = [], images } = turn
     if (turn.role === 'assistant' && images.length + documents.length > 0) {
       repairs.note(images.length > 0 ? 'image-moved' : 'document-moved', turn.source)
       moved = { images, documents }
+      const { documents: _, ...rest } = turn
       return { ...rest, images: [] }
     }
     if (moved === null) return turn
     const before: Pick<Message, 'images' | 'documents'> = moved
     moved = null
     return {
-      ...rest,
+      ...turn,
       images: [...before.images, ...images],
       ...documentsOf([...(before.documents ?? []), ...documents])
     }

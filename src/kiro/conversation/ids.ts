@@ -1,9 +1,8 @@
-import { randomUUID } from 'node:crypto'
+import { hash as digestOf, randomUUID } from 'node:crypto'
 import type { RequestForm } from '../wire/hosts.ts'
 import { type Conversation, isBlank, type Message } from '../wire/message.ts'
 import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../wire/payload.ts'
 import { type ConversationStart, hashOfPart } from './conversation-memory.ts'
-import { uuidOf } from './tools.ts'
 
 /** UUIDs that are the same for a conversation in every process and after a restart. */
 export interface ConversationIds {
@@ -93,6 +92,15 @@ function isTyped(message: Message, before: Message | undefined): boolean {
 
 function hashOf(...parts: readonly string[]): string {
   return uuidOf(JSON.stringify(parts))
+}
+
+const VARIANTS = '89ab'
+
+export function uuidOf(text: string): string {
+  const hex = digestOf('sha256', text)
+  const variant = VARIANTS.charAt(Number.parseInt(hex.charAt(16), 16) & 0x3)
+  const clock = `8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}`
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${clock}-${hex.slice(20, 32)}`
 }
 
 /**

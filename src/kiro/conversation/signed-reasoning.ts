@@ -85,6 +85,13 @@ function isOf({ model, content }: KeptReasoning, modelId: string): boolean {
   return 'reasoningText' in content || modelId.startsWith('claude')
 }
 
+/** Signature of an entry's reasoning, or all of it where it is opaque: base64 that only the upstream reads. */
+export function signatureOf(entry: HistoryEntry): string | undefined {
+  const content = reasoningOf(entry)
+  if (content === undefined) return undefined
+  return 'redactedContent' in content ? content.redactedContent : content.reasoningText.signature
+}
+
 export function reasoningOf(entry: HistoryEntry): ReasoningContent | undefined {
   return 'assistantResponseMessage' in entry
     ? entry.assistantResponseMessage.reasoningContent

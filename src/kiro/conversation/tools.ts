@@ -22,7 +22,7 @@ export interface OfferedTools extends SettledOffer {
   readonly deepestSchema: InlineBudget['deepest']
 }
 
-const NO_TOOLS: OfferedTools = {
+export const NO_TOOLS: OfferedTools = {
   tools: [],
   names: [],
   clientNames: {},
@@ -217,15 +217,6 @@ export function toHashedToolId(id: string): string {
 /** Deterministic, so that prefixes stay cacheable. */
 export function makeToolId(index: number): string {
   return `toolu_${sha256(`call ${index}`).slice(0, 24)}`
-}
-
-const VARIANTS = '89ab'
-
-export function uuidOf(text: string): string {
-  const hex = sha256(text)
-  const variant = VARIANTS.charAt(Number.parseInt(hex.charAt(16), 16) & 0x3)
-  const clock = `8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}`
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${clock}-${hex.slice(20, 32)}`
 }
 
 function cleanName(name: string): string {

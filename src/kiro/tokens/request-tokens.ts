@@ -1,5 +1,10 @@
-import { reasoningOf } from '../conversation/signed-reasoning.ts'
-import type { HistoryEntry, UpstreamDocument, UpstreamPayload } from '../wire/payload.ts'
+import { signatureOf } from '../conversation/signed-reasoning.ts'
+import type {
+  HistoryEntry,
+  UpstreamDocument,
+  UpstreamPayload,
+  UserInputMessage
+} from '../wire/payload.ts'
 import { familyOf, type TokenFamily } from './families.ts'
 import { imageSizeOf } from './image-size.ts'
 import { countJson, TextCounter, type TextScale, type TextTokens } from './text-counter.ts'
@@ -57,6 +62,11 @@ export interface EntryCounts {
   readonly attachments: readonly UncountedText[]
 }
 
+/** Counts of entries of which not all are counted yet. */
+type Counting = { -readonly [Name in keyof EntryCounts]: EntryCounts[Name] } & {
+  readonly attachments: UncountedText[]
+}
+
 /** Base64 that is not text of the request: its beginning, and its length. */
 export interface UncountedText {
   readonly start: string
@@ -81,19 +91,43 @@ export function countEntries(
   modelId: string,
   before = NO_ENTRIES
 ): EntryCounts {
-  const media = countMedia(entries, familyOf(modelId), before)
-  const own = framesIn(entries)
-  return {
-    entries: before.entries + entries.length,
-    users: before.users + own.users,
-    tools: before.tools + own.tools,
-    results: before.results + own.results,
-    images: before.images + own.images,
-    documents: before.documents + own.documents,
-    imageTokens: media[0],
-    documentTokens: media[1],
-    attachments: [...before.attachments, ...attachmentsIn(entries)]
+  const { imageTokens } = familyOf(modelId)
+  const attachments = [...before.attachments]
+  const counts = { ...before, entries: before.entries + entries.length, attachments }
+  for (const entry of entries) {
+    const signature = signatureOf(entry)
+    if (signature !== undefined) attachments.push(toUncounted(signature))
+    if ('userInputMessage' in entry) addUser(counts, entry.userInputMessage, imageTokens)
   }
+  return counts
+}
+
+function addUser(
+  counts: Counting,
+  message: UserInputMessage,
+  imageTokens: TokenFamily['imageTokens']
+): void {
+  const { images = [], documents = [], userInputMessageContext: context = {} } = message
+  counts.users += 1
+  counts.tools += context.tools?.length ?? 0
+  counts.results += context.toolResults?.length ?? 0
+  if (images.length + documents.length === 0) return
+  counts.images += images.length
+  counts.documents += documents.length
+  for (const { format, source } of images) {
+    const size = imageSizeOf(format, source.bytes)
+    counts.imageTokens += size === null ? USUAL_IMAGE_TOKENS : imageTokens(size)
+  }
+  for (const document of documents) counts.documentTokens += documentTokens(document)
+  // In the order of the request's JSON.
+  for (const name of Object.keys(message)) {
+    const list = name === 'images' ? images : name === 'documents' ? documents : []
+    counts.attachments.push(...list.map(({ source }) => toUncounted(source.bytes)))
+  }
+}
+
+function toUncounted(base64: string): UncountedText {
+  return { start: base64.slice(0, SOUGHT_CHARS), chars: base64.length }
 }
 
 /** Entries at the beginning of a history, in the bytes of its request. */
@@ -150,68 +184,16 @@ export function countRequest(
     text.wide * ratio,
     counts.imageTokens,
     counts.documentTokens,
-    toolsOf(counts),
+    counts.tools === 0 ? 0 : TOOL_PROMPT_TOKENS + counts.tools * TOKENS_PER_TOOL,
     TOKENS_AT_END + counts.entries * TOKENS_PER_MESSAGE
   ]
   return { tokens, settling: text.settling }
-}
-
-function toolsOf({ tools }: EntryCounts): number {
-  return tools === 0 ? 0 : TOOL_PROMPT_TOKENS + tools * TOKENS_PER_TOOL
-}
-
-function countMedia(
-  entries: readonly HistoryEntry[],
-  { imageTokens }: TokenFamily,
-  before: EntryCounts
-): readonly [images: number, documents: number] {
-  let [ofImages, ofDocuments] = [before.imageTokens, before.documentTokens]
-  for (const entry of entries) {
-    if (!('userInputMessage' in entry)) continue
-    const { images = [], documents = [] } = entry.userInputMessage
-    for (const { format, source } of images) {
-      const size = imageSizeOf(format, source.bytes)
-      ofImages += size === null ? USUAL_IMAGE_TOKENS : imageTokens(size)
-    }
-    for (const document of documents) ofDocuments += documentTokens(document)
-  }
-  return [ofImages, ofDocuments]
 }
 
 function documentTokens({ format, source }: UpstreamDocument): number {
   const isText = TEXT_FORMATS.includes(format)
   const charsPerToken = isText ? TEXT_CHARS_PER_TOKEN : BINARY_CHARS_PER_TOKEN
   return TOKENS_PER_DOCUMENT + source.bytes.length / charsPerToken
-}
-
-function contextOf(entry: HistoryEntry) {
-  return 'userInputMessage' in entry ? (entry.userInputMessage.userInputMessageContext ?? {}) : {}
-}
-
-/** Attachments in the order of the request's JSON. */
-function attachmentsIn(entries: readonly HistoryEntry[]): readonly UncountedText[] {
-  return textsIn(entries).map((base64) => ({
-    start: base64.slice(0, SOUGHT_CHARS),
-    chars: base64.length
-  }))
-}
-
-function textsIn(entries: readonly HistoryEntry[]): readonly string[] {
-  return entries.flatMap((entry) => {
-    if (!('userInputMessage' in entry)) return signatureOf(entry)
-    const { images, documents } = entry.userInputMessage
-    if (images === undefined && documents === undefined) return []
-    return Object.keys(entry.userInputMessage).flatMap((name) => {
-      const list = name === 'images' ? images : name === 'documents' ? documents : undefined
-      return (list ?? []).map(({ source }) => source.bytes)
-    })
-  })
-}
-
-function signatureOf(entry: HistoryEntry): readonly string[] {
-  const content = reasoningOf(entry)
-  if (content === undefined) return []
-  return ['redactedContent' in content ? content.redactedContent : content.reasoningText.signature]
 }
 
 /** Start of an attachment that is looked for. */
@@ -365,19 +347,4 @@ function countFrames(
   add(IMAGE_FRAME, counts.images)
   add(DOCUMENT_FRAME, counts.documents)
   return sum
-}
-
-function framesIn(entries: readonly HistoryEntry[]) {
-  const counts = { users: 0, tools: 0, results: 0, images: 0, documents: 0 }
-  for (const entry of entries) {
-    if (!('userInputMessage' in entry)) continue
-    const { images = [], documents = [] } = entry.userInputMessage
-    const { tools = [], toolResults = [] } = contextOf(entry)
-    counts.users += 1
-    counts.tools += tools.length
-    counts.results += toolResults.length
-    counts.images += images.length
-    counts.documents += documents.length
-  }
-  return counts
 }

@@ -1,11 +1,7 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
-import {
-  makeToolId,
-  toWireToolId,
-  toWireToolName,
-  uuidOf
-} from '../../../src/kiro/conversation/tools.ts'
+import { uuidOf } from '../../../src/kiro/conversation/ids.ts'
+import { makeToolId, toWireToolId, toWireToolName } from '../../../src/kiro/conversation/tools.ts'
 import * as fc from '../../helper/fast-check.ts'
 
 t.test('names and ids that clients have sent', async (t) => {
