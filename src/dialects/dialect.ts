@@ -170,10 +170,8 @@ export function convertBody(
   const repairs = new Repairs()
   const known = Dialects[dialect].readAnswers?.(json, answers)
   const blocks = findAttachments(json, options.sendsDocuments, known?.earlier)
-  const needs = attachmentNeedsOf(blocks)
-  if (needs.urls.length + needs.pdfs.length > 0 && attachments === undefined) {
-    return { type: 'attachments-needed', needs, body, answers }
-  }
+  const needs = attachments === undefined ? attachmentNeedsOf(blocks) : null
+  if (needs !== null) return { type: 'attachments-needed', needs, body, answers }
   const contents = attachments ?? NO_CONTENTS
   const chars = blocks.length === 0 ? 0 : inlineAttachments(blocks, contents, repairs)
   if (chars * ATTACHMENT_COPIES > heapBytes) throw tooCostly()

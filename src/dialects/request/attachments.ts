@@ -68,27 +68,25 @@ export function findAttachments(
   const found: FoundBlock[] = []
   for (const item of earlier) {
     const isUsers = item['role'] === 'user'
-    const place = { pointer: EARLIER, sendsDocuments, isUsers, isNew: false, replace: ignore }
-    visit(item, place, found)
+    visit(item, { pointer: EARLIER, sendsDocuments, isUsers, isNew: false, list: null }, found)
   }
   for (const member of MESSAGE_MEMBERS) {
     const messages = body[member]
     if (!Array.isArray(messages)) continue
-    messages.forEach((message, index) => {
-      const place = {
-        pointer: `/${member}/${index}`,
-        sendsDocuments,
-        isUsers: asJsonObject(message)?.['role'] === 'user',
-        isNew: index === messages.length - 1 && asJsonObject(message)?.['role'] === 'user',
-        replace: (block: JsonObject) => {
-          messages[index] = block
-        }
-      }
-      visit(message, place, found)
-    })
+    const list: unknown[] = messages
+    for (const [at, message] of list.entries()) {
+      const isUsers = asJsonObject(message)?.['role'] === 'user'
+      const isNew = isUsers && at === list.length - 1
+      visit(
+        message,
+        { pointer: `/${member}/${at}`, sendsDocuments, isUsers, isNew, list, at },
+        found
+      )
+    }
   }
+  if (found.length === 0) return []
   const marked = markRepeated(found)
-  return sendsDocuments && found.length > 0
+  return sendsDocuments
     ? chooseSent(marked)
     : marked.map((block) => ({ ...block, isSent: false, isSurplus: false }))
 }
@@ -132,28 +130,25 @@ interface Place {
   readonly isUsers: boolean
   readonly pointer: string
   readonly isNew: boolean
-  readonly replace: (block: JsonObject) => void
+  /** The list it stands in; `null` for a source, which is never replaced itself. */
+  readonly list: unknown[] | null
+  readonly at?: number
 }
 
 function visit(value: unknown, place: Place, found: FoundBlock[]): void {
   if (!isJsonObject(value)) return
-  const carried = place.sendsDocuments ? carriedDocumentOf(value) : null
+  const { sendsDocuments, pointer, list, at = 0 } = place
+  const carried = sendsDocuments ? carriedDocumentOf(value) : null
   const attachment = carried ?? attachmentOf(value)
   if (attachment !== null) {
-    const { pointer, isNew, isUsers, replace } = place
+    const { isNew, isUsers } = place
     const isDocument = carried !== null || isDocumentBlock(value)
     const title = titleOf(value)
     const context = typeof value['context'] === 'string' ? value['context'] : ''
-    found.push({
-      attachment,
-      isDocument,
-      pointer,
-      isNew,
-      isUsers,
-      title,
-      context,
-      replaceWith: replace
-    })
+    const replaceWith = (block: JsonObject): void => {
+      if (list !== null) list[at] = block
+    }
+    found.push({ attachment, isDocument, pointer, isNew, isUsers, title, context, replaceWith })
     return
   }
   const isResult = value['type'] === 'tool_result'
@@ -161,24 +156,19 @@ function visit(value: unknown, place: Place, found: FoundBlock[]): void {
   const isUsers = place.isUsers && !isResult
   for (const member of NESTED_MEMBERS) {
     const nested = value[member]
-    const pointer = `${place.pointer}/${member}`
-    if (Array.isArray(nested)) visitList(nested, { ...place, pointer, isNew, isUsers }, found)
-    else if (member === 'source')
-      visit(nested, { ...place, pointer, isNew, isUsers, replace: ignore }, found)
+    if (typeof nested !== 'object' || nested === null) continue
+    const inner = { pointer: `${pointer}/${member}`, sendsDocuments, isUsers, isNew, list: null }
+    if (Array.isArray(nested)) visitList(nested, inner, found)
+    else if (member === 'source') visit(nested, inner, found)
   }
 }
 
-function visitList(list: unknown[], place: Omit<Place, 'replace'>, found: FoundBlock[]): void {
-  list.forEach((item, index) => {
-    const replace = (block: JsonObject): void => {
-      list[index] = block
-    }
-    visit(item, { ...place, pointer: `${place.pointer}/${index}`, replace }, found)
-  })
+function visitList(list: unknown[], place: Place, found: FoundBlock[]): void {
+  for (const [at, item] of list.entries()) {
+    if (isJsonObject(item))
+      visit(item, { ...place, pointer: `${place.pointer}/${at}`, list, at }, found)
+  }
 }
-
-/** A source is never replaced itself, only blocks in lists inside it. */
-function ignore(): void {}
 
 const DOCUMENT_BLOCKS = new Set<unknown>(['document', 'input_file', 'file'])
 
@@ -302,7 +292,9 @@ export interface AttachmentNeeds {
   readonly pdfs: readonly Uint8Array<ArrayBuffer>[]
 }
 
-export function attachmentNeedsOf(blocks: readonly AttachmentBlock[]): AttachmentNeeds {
+/** `null` if nothing has to be fetched or read first. */
+export function attachmentNeedsOf(blocks: readonly AttachmentBlock[]): AttachmentNeeds | null {
+  if (blocks.every(({ attachment }) => attachment.kind === 'document')) return null
   const attachments = blocks.map((block) => block.attachment)
   const sent = blocks.filter(({ isSent }) => isSent).map((block) => block.attachment)
   const documentUrls = urlsOf(sent)
