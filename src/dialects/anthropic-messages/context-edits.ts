@@ -1,8 +1,7 @@
 import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, isJsonObject, type JsonObject } from '../../shared/json.ts'
-import { invalidPart } from '../plan/json-body.ts'
+import { checkShape, invalidPart } from '../plan/json-body.ts'
 import type { Block, ContentValue } from '../request/draft.ts'
-import { checkShape } from '../request/shape.ts'
 import {
   type ClearThinking,
   ClearThinkingCheck,

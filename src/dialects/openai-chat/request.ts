@@ -10,7 +10,7 @@ import type {
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import type { WriterOptions } from '../answer/answer-writer.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
-import { invalidPart } from '../plan/json-body.ts'
+import { checkShape, invalidPart } from '../plan/json-body.ts'
 import {
   findSearchTool,
   isSearchTool,
@@ -19,7 +19,7 @@ import {
 } from '../plan/search-tool.ts'
 import { readContent, readResultText } from '../request/blocks.ts'
 import { MessageDraft, readFunction, SortedMessages, toToolInput } from '../request/draft.ts'
-import { checkShape, countSigns } from '../request/shape.ts'
+import { countSigns } from '../request/shape.ts'
 import { type ClientRequest, effortWish, readStops } from '../request/to-upstream.ts'
 import { type ChatWishes, ChatWriter } from './answer.ts'
 import { type ChatBody, ChatBodyCheck, type ChatMessage, ChatSigns } from './schema.ts'

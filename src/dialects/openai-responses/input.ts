@@ -1,6 +1,5 @@
 import { isJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
-import { invalidPart } from '../plan/json-body.ts'
-import { checkShape } from '../request/shape.ts'
+import { checkShape, invalidPart } from '../plan/json-body.ts'
 import { Items } from './schema.ts'
 
 export interface InputItem {

@@ -5,7 +5,7 @@ import type { KeptReasoning, ToolCall, ToolResult } from '../../kiro/wire/messag
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { type ContentContext, readContent, readPart, readResultText } from '../request/blocks.ts'
 import { type Block, MessageDraft, SortedMessages, toToolInput } from '../request/draft.ts'
-import { checkShape } from '../request/shape.ts'
+import { checkShape } from '../plan/json-body.ts'
 import {
   COMPACTION_REQUEST,
   COMPACTION_TRIGGER,

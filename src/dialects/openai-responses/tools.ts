@@ -2,7 +2,7 @@ import { toWireToolName } from '../../kiro/conversation/tools.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import { isBlank, joinText, type ToolChoice } from '../../kiro/wire/message.ts'
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
-import { invalidPart } from '../plan/json-body.ts'
+import { checkShape, invalidPart } from '../plan/json-body.ts'
 import {
   isSearchTool,
   nameSearchTool,
@@ -10,7 +10,6 @@ import {
   type WebSearchWish
 } from '../plan/search-tool.ts'
 import { readFunction } from '../request/draft.ts'
-import { checkShape } from '../request/shape.ts'
 import { type DeclaredTools, SEARCH_NAME } from './declared-tools.ts'
 import { type ResponsesBody, Tools } from './schema.ts'
 

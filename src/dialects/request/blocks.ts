@@ -2,7 +2,7 @@ import { readThinking } from '../../kiro/conversation/signed-reasoning.ts'
 import { callText } from '../../kiro/conversation/tool-turns.ts'
 import type { ToolResult } from '../../kiro/wire/message.ts'
 import { asJsonObject, isJsonObject, type JsonObject } from '../../shared/json.ts'
-import { invalidPart } from '../plan/json-body.ts'
+import { checkShape, invalidPart } from '../plan/json-body.ts'
 import { readDocument, readFile } from './documents.ts'
 import {
   type Block,
@@ -14,7 +14,7 @@ import {
   toToolInput
 } from './draft.ts'
 import { imageOfBase64, imageOfUrl } from './images.ts'
-import { Blocks, checkShape } from './shape.ts'
+import { Blocks } from './shape.ts'
 
 /** Deeper text is read in one pass, since every level would copy it; clients nest no deeper. */
 const MAX_LEVELS = 4

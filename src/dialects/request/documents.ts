@@ -1,9 +1,9 @@
 import { asJsonObject, type JsonObject } from '../../shared/json.ts'
-import { invalidPart } from '../plan/json-body.ts'
+import { checkShape, invalidPart } from '../plan/json-body.ts'
 import { attachmentOf, fileDataOf, inlineSource, misplacedAttachment } from './attachments.ts'
 import { type BlockContext, type ContentValue, MessageDraft } from './draft.ts'
 import { imageOfUrl } from './images.ts'
-import { Blocks, checkShape } from './shape.ts'
+import { Blocks } from './shape.ts'
 
 const IMAGE_DATA_URL = /^data:image\/(?:png|jpe?g|gif|webp)[;,]/i
 const TEXT_DATA_URL = /^data:text\/[^;,]+(?:;[^;,]*)*;base64,/i

@@ -13,7 +13,8 @@ import {
 } from '../../kiro/wire/message.ts'
 import type { UpstreamDocument, UpstreamImage } from '../../kiro/wire/payload.ts'
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
-import { checkShape, NamedFunctionCheck } from './shape.ts'
+import { checkShape } from '../plan/json-body.ts'
+import { NamedFunctionCheck } from './shape.ts'
 
 export class MessageDraft {
   readonly role: Role

@@ -5,7 +5,7 @@ import {
   editContext
 } from '../../../src/dialects/anthropic-messages/context-edits.ts'
 import { MessagesBodyCheck } from '../../../src/dialects/anthropic-messages/schema.ts'
-import { checkShape } from '../../../src/dialects/request/shape.ts'
+import { checkShape } from '../../../src/dialects/plan/json-body.ts'
 import { convert, refusalOf } from '../../helper/convert.ts'
 
 const TOOLS = 'clear_tool_uses_20250919'
