@@ -1,4 +1,5 @@
 import type { FaultName } from '../character.ts'
+import type { Load } from '../reproduce.ts'
 
 /** A mistake in the real code, for the simulation to find. */
 export interface Mutant {
@@ -14,6 +15,7 @@ export interface Mutant {
     | 'turn'
     | 'workers'
     | 'sign-in'
+    | 'book'
     | 'socket'
     | 'fleet'
   readonly path: string
@@ -23,6 +25,8 @@ export interface Mutant {
   readonly mended?: string
   /** Faults without which it harms nobody: worlds without them are left out. */
   readonly needs?: readonly FaultName[]
+  /** Load of the worlds; busy by default. An even one has keys whose credits run out. */
+  readonly load?: Load
 }
 
 const LEDGER = 'src/control/budget/ledger.ts'
@@ -42,6 +46,9 @@ const SUPERVISOR = 'src/control/workers/supervisor.ts'
 const ORPHANS = 'src/control/workers/orphans.ts'
 const WORKER = 'src/server/worker.ts'
 const VAULT = 'src/credentials/vault.ts'
+const ALLOWANCES = 'src/control/allowances/allowance-control.ts'
+const CREDITS = 'src/control/allowances/credit-lease.ts'
+const FLEET = 'src/fleet/next-fleet.ts'
 
 /** Each is put in alone. `from` stands once in its file. */
 export const MUTANTS: readonly Mutant[] = [
@@ -270,7 +277,8 @@ export const MUTANTS: readonly Mutant[] = [
     room: 'retry',
     path: ASK,
     from: "isFinal: phase === 'answering' || sink.hasBegun || signal.aborted",
-    to: 'isFinal: signal.aborted'
+    to: 'isFinal: signal.aborted',
+    mended: '084da4fe'
   },
   {
     name: 'a connection that was closed meanwhile fails its request',
@@ -361,7 +369,8 @@ export const MUTANTS: readonly Mutant[] = [
     room: 'reply',
     path: ATTEMPT,
     from: "if (phase === 'answering' && !this.#isUnwritable) this.#options.sink.flush()",
-    to: "if (phase === 'connecting' && !this.#isUnwritable) this.#options.sink.flush()"
+    to: "if (phase === 'connecting' && !this.#isUnwritable) this.#options.sink.flush()",
+    mended: '8047e327'
   },
   {
     name: 'heartbeats go on after the end',
@@ -534,6 +543,264 @@ export const MUTANTS: readonly Mutant[] = [
     path: 'src/fleet/fleet-demand.ts',
     from: 'const idle = Math.min(wanted, Math.max(0, lease - floorOf(share)))',
     to: 'const idle = Math.min(0, wanted, floorOf(share))',
+    needs: ['valkey restart']
+  },
+  {
+    name: 'what waits for the peer of a dead worker counts as gone',
+    room: 'budget',
+    path: ORPHANS,
+    from: "new Set(['04', '05', '09', '0B'])",
+    to: "new Set(['04', '09', '0B'])",
+    mended: '333b7d01',
+    needs: ['kill', 'slow']
+  },
+  {
+    name: 'permits of a dead worker come back all at once',
+    room: 'budget',
+    path: LEDGER,
+    from: 'const returned = Math.max(report.returned, granted - sockets)',
+    to: 'const returned = Math.max(report.returned, granted - 0 * sockets)',
+    mended: 'a7a010f7',
+    needs: ['kill', 'slow']
+  },
+  {
+    name: 'a request that has its connection still listens as if it waited',
+    room: 'lease',
+    path: LEASE,
+    from: '    this.#waiters.delete(id)\n    waiter.unlisten()\n',
+    to: '    this.#waiters.delete(id)\n',
+    mended: 'a2bba34b'
+  },
+  {
+    name: 'a stream of a key is never given back',
+    room: 'lease',
+    path: 'src/server/primary/key-limits.ts',
+    from: 'if (this.#holders === 0) this.#share.settle(0)',
+    to: 'if (this.#holders < 0) this.#share.settle(0)'
+  },
+  {
+    name: 'a connection that has gone wakes nobody who waits for room',
+    room: 'pool',
+    path: POOL,
+    from: '    this.#closing.delete(connection)\n    this.#wakeRoomWaiter()\n',
+    to: '    this.#closing.delete(connection)\n'
+  },
+  {
+    name: 'permits are returned, and their connections stay',
+    room: 'pool',
+    path: POOL,
+    from: '  async trim(max: number): Promise<void> {\n    this.#closeIdle(max)\n',
+    to: '  async trim(max: number): Promise<void> {\n'
+  },
+  {
+    name: 'a connection is reset in the turn of its FIN',
+    room: 'pool',
+    path: CONNECTION,
+    from: 'if (this.socket.writableEnded || this.#sawPeerFin) setImmediate(',
+    to: 'if (this.socket.closed) setImmediate(',
+    mended: '3830ca7d'
+  },
+  {
+    name: 'the timer of an answer that was read goes off',
+    room: 'turn',
+    path: EXCHANGE,
+    from: '    if (this.#silence !== null) clearTimeout(this.#silence)\n',
+    to: ''
+  },
+  {
+    name: 'an answer that has begun must still begin in time',
+    room: 'turn',
+    path: ATTEMPT,
+    from: '    if (this.#firstToken !== null) clearTimeout(this.#firstToken)\n',
+    to: ''
+  },
+  {
+    name: 'the memory of a request is not given back',
+    room: 'turn',
+    path: 'src/server/turn/turn.ts',
+    from: '      this.#memory?.release()\n      plane.turns.remove(this)',
+    to: '      plane.turns.remove(this)'
+  },
+  {
+    name: 'heartbeats go on while nothing is asked',
+    room: 'reply',
+    path: STREAM,
+    from: '  onIdle(): void {\n    if (this.#heartbeat !== null) clearTimeout(this.#heartbeat)\n    this.#heartbeat = null',
+    to: '  onIdle(): void {',
+    mended: '1c3d0bbc'
+  },
+  {
+    name: 'the checksum of a frame is not checked',
+    room: 'reply',
+    path: 'src/frames/frame-decoder.ts',
+    from: 'if (crc32(bytes.subarray(at, checksumAt)) !== uint32(bytes, checksumAt)) {',
+    to: 'if (checksumAt < 0) {'
+  },
+  {
+    name: 'a failure in the middle is not told',
+    room: 'reply',
+    path: STREAM,
+    from: '    this.#add(this.#options.writer.fail(error))\n',
+    to: ''
+  },
+  {
+    name: 'a drain does not wait until an answer is read',
+    room: 'drain',
+    path: 'src/server/turn/turn.ts',
+    from: '      await whenSent(response)\n',
+    to: '',
+    mended: '2f4cd4e4',
+    needs: ['restart']
+  },
+  {
+    name: 'a worker that leaves has a thousandth of its time',
+    room: 'workers',
+    path: SUPERVISOR,
+    from: 'setTimeout(() => worker.kill(), this.#options.retireTimeoutMs())',
+    to: 'setTimeout(() => worker.kill(), this.#options.retireTimeoutMs() / 1000)',
+    mended: '2735a3db',
+    needs: ['restart']
+  },
+  {
+    name: 'after a reload connections never expire',
+    room: 'reload',
+    path: WORKER,
+    from: 'plane.pool.setKeepaliveExpiry(config.pool.keepaliveExpiryMs)',
+    to: 'plane.pool.setKeepaliveExpiry(null)',
+    needs: ['resize']
+  },
+  {
+    name: 'renewed tokens are not kept in memory',
+    room: 'sign-in',
+    path: VAULT,
+    from: 'reconcile(read, [this.#renewed, await this.#overlay.load()])',
+    to: 'reconcile(read, [await this.#overlay.load()])',
+    mended: '18ecc335',
+    needs: ['full disk']
+  },
+  {
+    name: 'a renewal that fails for now ends the token in use',
+    room: 'sign-in',
+    path: 'src/credentials/sign-in.ts',
+    from: 'if (isFinal && this.#held?.snapshot.token === spentToken) this.#held = null',
+    to: 'if (isFinal || this.#held?.snapshot.token !== spentToken) this.#held = null',
+    mended: '0d726795',
+    needs: ['full disk', 'silence']
+  },
+  {
+    name: "another gateway's turn with the refresh token is not waited for",
+    room: 'sign-in',
+    path: 'src/fleet/next-refresh.ts',
+    from: "if (own.phase === 'idle' || isMineUnpresented(state, own)) {",
+    to: "if (own.phase !== 'refused' || isMineUnpresented(state, own)) {",
+    mended: 'f4c88d96',
+    needs: ['full disk', 'valkey restart']
+  },
+  {
+    name: 'what a dead worker held is in no row',
+    room: 'book',
+    path: ALLOWANCES,
+    from: '      if (credits > 0)\n        lost.push',
+    to: '      if (credits < 0)\n        lost.push',
+    mended: '647f4948',
+    needs: ['kill']
+  },
+  {
+    name: 'what a dead worker has charged is charged once more',
+    room: 'book',
+    path: ALLOWANCES,
+    from: 'isCredits(name) ? heldBy(holding) - used : 0',
+    to: 'isCredits(name) ? heldBy(holding) - 0 * used : 0',
+    mended: '04433584',
+    needs: ['kill']
+  },
+  {
+    name: 'what a dead worker held stays held',
+    room: 'book',
+    path: ALLOWANCES,
+    from: "      this.#tell(one, { type: 'left', member, used })",
+    to: '      void used',
+    needs: ['kill']
+  },
+  {
+    name: 'what is wanted while the book answers is not asked for',
+    room: 'book',
+    path: CREDITS,
+    from: '      this.look() // more may be wanted by now\n',
+    to: '',
+    mended: '8ba2d25e',
+    load: 'even'
+  },
+  {
+    name: 'credits that are given back are handed out meanwhile',
+    room: 'book',
+    path: CREDITS,
+    from: 'this.#share = Math.max(0, share - this.#releasing)',
+    to: 'this.#share = Math.max(0, share - 0 * this.#releasing)',
+    mended: '06e1974f',
+    load: 'even'
+  },
+  {
+    name: 'credits that were given back are used',
+    room: 'book',
+    path: CREDITS,
+    from: '    this.#share -= release\n',
+    to: '',
+    load: 'even'
+  },
+  {
+    name: 'a charge is never settled',
+    room: 'book',
+    path: 'src/server/ask/bill.ts',
+    from: '    charge.settle()\n',
+    to: ''
+  },
+  {
+    name: 'a client that leaves its WebSocket keeps its call',
+    room: 'socket',
+    path: 'src/server/socket/responses-socket.ts',
+    from: '    this.#response?.destroy()\n',
+    to: ''
+  },
+  {
+    name: 'what is lent is used here until it is away',
+    room: 'fleet',
+    path: 'src/control/fleet/fleet-ledger.ts',
+    from: '      this.#options.budget.adapt() // before they are back: they must not be granted here once more\n',
+    to: '',
+    needs: ['valkey restart']
+  },
+  {
+    name: 'what was lent is not told to the fleet',
+    room: 'fleet',
+    path: 'src/fleet/fleet-core.ts',
+    from: '    this.#returned += permits\n',
+    to: '',
+    needs: ['valkey restart']
+  },
+  {
+    name: 'a fleet grants one permit too many',
+    room: 'fleet',
+    path: FLEET,
+    from: 'let free = grantableIn(state) - sumOfLeases(state.members)',
+    to: 'let free = grantableIn(state) - sumOfLeases(state.members) + 1',
+    needs: ['valkey restart']
+  },
+  {
+    name: 'after a loss of its data Valkey waits for no gateway',
+    room: 'fleet',
+    path: FLEET,
+    from: "    phase: 'learning',\n    cap: 0,",
+    to: "    phase: 'open',\n    cap: 0,",
+    needs: ['valkey flush']
+  },
+  {
+    name: 'a key that is revoked at another gateway stays good',
+    room: 'fleet',
+    path: 'src/control/fleet/fleet-keys.ts',
+    from: 'if (name === null || name === RECORD) this.#meetSoon()',
+    to: 'if (name === null) this.#meetSoon()',
+    mended: '67ab0d2a',
     needs: ['valkey restart']
   }
 ]

@@ -67,8 +67,8 @@ async function rowOf(mutant: Mutant): Promise<string> {
 }
 
 /** Whether a world has what it needs for the mistake to show. */
-function isFit(seed: number, { needs = [] }: Mutant): boolean {
-  const { faults } = characterOf(seed, 'busy', drawCharacter(new World(seed)))
+function isFit(seed: number, { needs = [], load = 'busy' }: Mutant): boolean {
+  const { faults } = characterOf(seed, load, drawCharacter(new World(seed)))
   return needs.every((name) => faults.includes(name))
 }
 
@@ -82,7 +82,7 @@ async function lookFor(
     const recipe: Recipe = {
       seed,
       hours: Number(values.hours),
-      load: 'busy',
+      load: mutant.load ?? 'busy',
       agents: null,
       faults: null,
       expected: null
