@@ -109,16 +109,18 @@ export function isToldIn(known: LimitRegister, found: LimitRegister | null): boo
 }
 
 function joinSeats(known: LimitSeat, found: LimitSeat): LimitSeat {
-  const gave: Record<string, number> = { ...found.gave }
-  for (const [name, total] of Object.entries(known.gave)) {
-    gave[name] = Math.max(total, gave[name] ?? 0)
-  }
   return {
     ...found,
     no: Math.min(known.no, found.no),
     lost: Math.max(known.lost, found.lost),
-    gave
+    gave: joinGifts(known.gave, found.gave)
   }
+}
+
+function joinGifts(known: LimitSeat['gave'], found: LimitSeat['gave']): LimitSeat['gave'] {
+  const gave: Record<string, number> = { ...found }
+  for (const [name, total] of Object.entries(known)) gave[name] = Math.max(total, gave[name] ?? 0)
+  return gave
 }
 
 export type LimitSelf = Pick<LimitSeat, 'inc' | 'era' | 'rev'>
@@ -168,6 +170,18 @@ export function withGift(
     ...register,
     seats: { ...register.seats, [from]: { ...giver, gave }, [to]: { ...receiver, want } }
   }
+}
+
+/** Gives what `from` has given in `other`; another period has nothing to do with it. */
+export function withGiftsOf(
+  register: LimitRegister,
+  other: LimitRegister,
+  from: string
+): LimitRegister {
+  const [seat, given] = [register.seats[from], other.seats[from]]
+  if (seat === undefined || given === undefined || register.period !== other.period) return register
+  const gave = joinGifts(seat.gave, given.gave)
+  return { ...register, seats: { ...register.seats, [from]: { ...seat, gave } } }
 }
 
 export function withHeritage(

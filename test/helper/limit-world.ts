@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { AllowanceCore } from '../../src/admission/allowance-core.ts'
 import {
   type AllowanceEvent,
@@ -15,6 +14,7 @@ import type {
 } from '../../src/fleet/fleet-records.ts'
 import { FleetSeal } from '../../src/fleet/fleet-seal.ts'
 import type { AllowanceName } from '../../src/ipc/allowance.ts'
+import type { VirtualClock } from './virtual-clock.ts'
 
 const SEAL = new FleetSeal(['secret-of-the-fleet-for-all-tests'], 'test')
 
@@ -23,16 +23,21 @@ export type Contact = 'good' | 'none' | 'bad'
 
 export type Random = () => number
 
+/** A write that was not answered may arrive after whoever sent it has ended, and begun again. */
+const LATE_MS = 100
+
 /** A Valkey in memory, far away: answers come late, or not at all, and what was not answered may happen later. */
 export class FarEngine {
   readonly #store = new Map<string, { rev: number; value: string }>()
   #rev = 1
   readonly #listeners = new Set<(name: string | null) => void>()
   readonly #random: Random
+  readonly clock: VirtualClock
   commands = 0
 
-  constructor(random: Random) {
+  constructor(random: Random, clock: VirtualClock) {
     this.#random = random
+    this.clock = clock
   }
 
   flush(): void {
@@ -42,15 +47,15 @@ export class FarEngine {
   records(contact: () => Contact): FleetRecords {
     const call = async <T>(run: () => T): Promise<T> => {
       this.commands += 1
-      await delay(this.#random() * 3)
+      await this.clock.sleep(this.#random() * 3)
       const now = contact()
       if (now === 'none') throw new Error('gone')
       if (now === 'bad' && this.#random() < 0.5) {
-        if (this.#random() < 0.5) setTimeout(run, this.#random() * 20)
+        if (this.#random() < 0.5) this.clock.setTimeout(run, this.#random() * LATE_MS)
         throw new Error('late')
       }
       const answer = run()
-      await delay(this.#random() * 3)
+      await this.clock.sleep(this.#random() * 3)
       if (contact() !== 'good' && this.#random() < 0.5) throw new Error('lost')
       return answer
     }
@@ -59,7 +64,7 @@ export class FarEngine {
       cas: (name, change) => call(() => this.#cas(name, change)),
       onNews: (listener) => {
         const hear = (name: string | null): void => {
-          if (contact() === 'good') setTimeout(() => listener(name), this.#random() * 3)
+          if (contact() === 'good') this.clock.setTimeout(() => listener(name), this.#random() * 3)
         }
         this.#listeners.add(hear)
         return () => void this.#listeners.delete(hear)
@@ -111,11 +116,13 @@ export class LimitGateway {
   #isLooking = false
   #isDead = false
   readonly #endNews: () => void
+  readonly #clock: VirtualClock
 
   constructor(options: GatewayOptions) {
     const { engine, name, inc, ours, limit, size, replicas, settled, gone } = options
     this.name = name
     this.inc = inc
+    this.#clock = engine.clock
     this.core = new AllowanceCore(limit)
     const records = engine.records(() => this.contact)
     this.limit = new FleetLimit({
@@ -138,11 +145,12 @@ export class LimitGateway {
         isFirst: ours.length === 0,
         isGone: ({ inc: other }) => gone.has(other),
         isSettled: false,
-        now: performance.now()
+        now: engine.clock.now()
       }),
       onFull: () => {
         this.isTurnedAway = true
-      }
+      },
+      clock: engine.clock
     })
     const facts = { name: limit, limit: size, period: 1, endsAt: null, settled }
     this.#state = openAllowance({ ...facts, ...this.limit.awayOf({ limit: size, period: 1 }) })
@@ -164,7 +172,7 @@ export class LimitGateway {
 
   take(): void {
     const id = this.#nextId++
-    if (this.core.take(id, 1, performance.now()) === 'taken') this.held.add(id)
+    if (this.core.take(id, 1, this.#clock.now()) === 'taken') this.held.add(id)
     this.#pump()
   }
 
@@ -188,7 +196,7 @@ export class LimitGateway {
     }
     if (this.#isLooking || this.#isDead) return
     this.#isLooking = true
-    setImmediate(() => {
+    this.#clock.setImmediate(() => {
       this.#isLooking = false
       this.limit.look()
     })

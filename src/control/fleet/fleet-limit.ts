@@ -1,3 +1,4 @@
+import { type Clock, SYSTEM_CLOCK } from '../../admission/clock.ts'
 import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
 import {
@@ -25,6 +26,7 @@ export interface FleetLimitOptions {
   readonly view: () => Omit<LimitView, 'name'>
   /** Called when gateways of other names hold all shares. */
   readonly onFull: () => void
+  readonly clock?: Pick<Clock, 'setTimeout'>
 }
 
 const [MINUTE_TTL_MS, TTL_MS] = [180_000, 40 * 86_400_000]
@@ -35,7 +37,7 @@ export class FleetLimit {
   readonly #record: string
   readonly #aad: string
   #state = NEW_LIMIT
-  #timer: NodeJS.Timeout | null = null
+  #stopTimer: (() => void) | null = null
   #isClosed = false
 
   constructor(options: FleetLimitOptions) {
@@ -57,7 +59,7 @@ export class FleetLimit {
 
   close(): void {
     this.#isClosed = true
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#stopTimer?.()
   }
 
   look(): void {
@@ -81,7 +83,7 @@ export class FleetLimit {
   }
 
   #do(command: LimitCommand): void {
-    const { name, allowances, records, onFull } = this.#options
+    const { name, allowances, records, onFull, clock = SYSTEM_CLOCK } = this.#options
     switch (command.type) {
       case 'read':
         void this.#exchange(async () => this.#found(await records.read(this.#record))) // never rejects
@@ -91,8 +93,8 @@ export class FleetLimit {
         void this.#exchange(() => this.#write(command.register)) // never rejects
         break
       case 'wait':
-        if (this.#timer !== null) clearTimeout(this.#timer)
-        this.#timer = setTimeout(() => this.look(), Math.max(1, Math.ceil(command.ms))).unref()
+        this.#stopTimer?.()
+        this.#stopTimer = clock.setTimeout(() => this.look(), Math.max(1, Math.ceil(command.ms)))
         break
       case 'warn':
         onFull()

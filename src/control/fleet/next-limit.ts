@@ -9,6 +9,7 @@ import {
   rightOf,
   wantsIn,
   withGift,
+  withGiftsOf,
   withHeritage,
   withSelf,
   withWant
@@ -58,8 +59,6 @@ export interface LimitState {
   readonly record: 'unread' | 'told' | 'untold' | 'ahead'
   /** Record, and the knowledge before it. */
   readonly register: LimitRegister
-  /** Book that is being written, or may have been written: what it gives is given. */
-  readonly doubt: LimitRegister | null
   readonly inc: string
   readonly rev: number
   /** Kept from the workers, to be given. */
@@ -128,7 +127,6 @@ export const NEW_LIMIT: LimitState = {
   contact: { name: 'known' },
   record: 'unread',
   register: { period: 0, seats: {} },
-  doubt: null,
   inc: '',
   rev: 0,
   hold: 0,
@@ -156,7 +154,7 @@ export function nextLimit(before: LimitState, event: LimitEvent, view: LimitView
     case 'written':
       return silent(withWritten(answered(state, view), state.contact, event.rev))
     case 'failed':
-      return silent({ ...state, contact: { name: 'away' }, nextAt: view.now + RETRY_MS })
+      return silent(withoutAnswer(state, view))
   }
 }
 
@@ -179,11 +177,10 @@ function mustRead({ record }: LimitState, { name, isSettled }: LimitView): boole
   return record === 'unread' && (!isShort(name) || !isSettled)
 }
 
-/** True if the seat is ours: other gateways take over what an ended process held, except what is used up. */
+/** True if the seat is ours. That of an earlier process is so once it was written anew: a gift of that one may still arrive. */
 function isSeated(state: LimitState, view: LimitView): boolean {
   const inc = state.register.seats[view.member]?.inc
-  if (inc === undefined) return false
-  return inc === incOf(state, view) || (isUsedUp(view.name) && view.isOurs(inc))
+  return inc !== undefined && inc === incOf(state, view)
 }
 
 function incOf({ register, inc }: LimitState, { self, member }: LimitView): string {
@@ -206,12 +203,14 @@ function wantOf({ register }: LimitState, { member }: LimitView): number {
 
 /** Without Valkey the rightful share, unless more is known, or an earlier process may have given it away. */
 function shareOf(state: LimitState, limit: number, view: LimitView): number {
-  const { register, doubt } = state
+  const { register, contact } = state
   const { member, replicas, isFirst } = view
   const size = { limit, replicas }
   if (isSeated(state, view)) {
     const part = partOf(register, member, size)
-    return doubt === null ? part : Math.min(part, partOf(doubt, member, size))
+    return contact.name === 'writing'
+      ? Math.min(part, partOf(contact.register, member, size))
+      : part
   }
   const isKnown = isShort(view.name) ? !mustRead(state, view) : isAway(state) && isFirst
   return isKnown ? rightOf(replicas - 1, size) : 0
@@ -223,7 +222,6 @@ function begin(state: LimitState, period: number): LimitState {
     ...state,
     record: 'unread',
     register: { period, seats: {} },
-    doubt: null,
     hold: 0,
     askedAt: -Infinity
   }
@@ -279,10 +277,9 @@ function look(state: LimitState, ledger: AllowanceState, view: LimitView): Limit
     } as const
     return { state: { ...state, contact: reading }, commands: [{ type: 'read' }] }
   }
-  const before = state.doubt ?? state.register
   const isConcerned = hasAnyHolding(state, ledger, view)
   const warning: LimitCommand[] =
-    isConcerned && isFullFor(before, view.member) ? [{ type: 'warn' }] : []
+    isConcerned && isFullFor(state.register, view.member) ? [{ type: 'warn' }] : []
   const register = isConcerned ? registerToTell(state, ledger, view) : null
   if (register === null) {
     const isAsking = wantOf(state, view) > 0
@@ -296,7 +293,6 @@ function look(state: LimitState, ledger: AllowanceState, view: LimitView): Limit
     state: {
       ...state,
       contact: { name: 'writing', register, isOvertaken: false },
-      doubt: register,
       askedAt: asksForMore ? view.now : state.askedAt
     },
     commands: [...warning, { type: 'write', register, ledger }]
@@ -319,13 +315,11 @@ function registerToTell(
   if (self === null) return null
   const size = { limit: ledger.limit, replicas }
   const need = needOf(ledger)
-  const before = state.doubt ?? state.register
-  let next = withSelf(before, member, { self, size, isKnown: isOurs })
+  let next = withSelf(state.register, member, { self, size, isKnown: isOurs })
   if (need > 0 && !isUsedUp(name)) next = withHeritage(next, member, { size, isGone })
-  if (state.doubt === null) next = withGifts(next, { state, ledger, view })
+  next = withGifts(next, { state, ledger, view })
   next = withWant(next, member, wishFor(state, ledger, view))
-  const isTold = next === before && state.doubt === null && state.record !== 'untold'
-  return isTold ? null : next
+  return next === state.register && state.record !== 'untold' ? null : next
 }
 
 /** First what is due to others, then what is idle here. */
@@ -381,11 +375,10 @@ function withFound(
   state: LimitState,
   { rev, register: found }: { readonly rev: number; readonly register: LimitRegister | null }
 ): LimitState {
-  const { register, doubt } = state
+  const { register } = state
   return {
     ...state,
     rev,
-    doubt: rev === state.rev ? doubt : null, // what was under way can't be written any more
     record: isAhead(found, register) ? 'ahead' : isToldIn(register, found) ? 'told' : 'untold',
     register: found?.period === register.period ? joinRegisters(register, found) : register
   }
@@ -398,5 +391,17 @@ function isAhead(found: LimitRegister | null, { period }: LimitRegister): boolea
 function withWritten(state: LimitState, contact: LimitContact, rev: number): LimitState {
   const written = contact.name === 'writing' ? contact.register : state.register
   const register = written.period === state.register.period ? written : state.register // or another has begun
-  return { ...state, rev, doubt: null, record: 'told', register }
+  return { ...state, rev, record: 'told', register }
+}
+
+/** Counts as given whatever may have been written: others may have read it before Valkey lost it. */
+function withoutAnswer(state: LimitState, { member, now }: LimitView): LimitState {
+  const { contact, register } = state
+  return {
+    ...state,
+    contact: { name: 'away' },
+    nextAt: now + RETRY_MS,
+    register:
+      contact.name === 'writing' ? withGiftsOf(register, contact.register, member) : register
+  }
 }
