@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { globSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { globSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, posix, sep } from 'node:path'
 import { loadedBy } from './faults.ts'
 
@@ -37,7 +37,7 @@ export function copyOf(commit: string, project: string, root: string): Copy {
   mkdirSync(root, { recursive: true })
   const archive = execFileSync('git', ['archive', commit], { cwd: project, maxBuffer: 2 ** 30 })
   execFileSync('tar', ['-x', '-C', root], { input: archive })
-  symlinkSync(join(project, 'node_modules'), join(root, 'node_modules'))
+  linkModules(join(project, 'node_modules'), join(root, 'node_modules'))
   const files = globSync('{src,workers,test}/**/*.ts', { cwd: root }).map((path) =>
     path.replaceAll(sep, '/')
   )
@@ -55,6 +55,13 @@ export function copyOf(commit: string, project: string, root: string): Copy {
     importers,
     passes: new Map()
   }
+}
+
+/** Links each module, but not what the tests of the project keep beside them: what is made of a copy goes with it. */
+function linkModules(from: string, to: string): void {
+  mkdirSync(to)
+  for (const name of readdirSync(from))
+    if (name !== '.cache') symlinkSync(join(from, name), join(to, name))
 }
 
 /**
@@ -91,7 +98,10 @@ export function testsFor(copy: Copy, path: string, options: JudgeOptions): strin
   ]
 }
 
-/** Puts `text` in place of the file at `path`, runs `tests` until one fails, and puts the file back. */
+/**
+ * Puts `text` in place of the file at `path`, runs `tests` until one notices it, and puts the file back. A test that fails once
+ * may be unsteady: it notices the text if it fails twice with it and passes without it.
+ */
 export async function judge(
   copy: Copy,
   { path, text, tests }: { path: string; text: string; tests: readonly string[] },
@@ -99,15 +109,19 @@ export async function judge(
 ): Promise<Judgement> {
   const file = join(copy.root, path)
   const original = readFileSync(file, 'utf8')
+  const runWith = (test: string): Promise<boolean> => {
+    writeFileSync(file, text)
+    return run(copy, test, options).finally(() => writeFileSync(file, original))
+  }
   const tried: string[] = []
   for (const test of tests) {
     if (copy.passes.get(test) === false) continue
-    writeFileSync(file, text)
-    const isPassed = await run(copy, test, options).finally(() => writeFileSync(file, original))
+    const isPassed = await runWith(test)
     tried.push(test)
     if (isPassed) continue
     if (!copy.passes.has(test)) copy.passes.set(test, await run(copy, test, options))
-    if (copy.passes.get(test) === true) return { caughtBy: test, tried }
+    if (copy.passes.get(test) === false) continue
+    if (!(await runWith(test))) return { caughtBy: test, tried }
   }
   return { caughtBy: null, tried }
 }

@@ -8,6 +8,7 @@ import type { Recipe } from '../reproduce.ts'
 import { runElsewhere } from '../run-elsewhere.ts'
 import { World } from '../world.ts'
 import { type Mutant, MUTANTS } from './list.ts'
+import { putIn } from './put-in.ts'
 
 /**
  * `npm run simulate:mutants`: puts each mistake of `list.ts` into a copy of the project and lets seeds of busy worlds look for it,
@@ -50,12 +51,7 @@ for (const mutant of chosen) console.log(await rowOf(mutant))
 async function rowOf(mutant: Mutant): Promise<string> {
   const file = join(root, mutant.path)
   const original = readFileSync(file, 'utf8')
-  if (original.split(mutant.from).length !== 2)
-    throw new Error(`"${mutant.name}" does not stand once in ${mutant.path}`)
-  writeFileSync(
-    file,
-    original.replace(mutant.from, () => mutant.to)
-  )
+  writeFileSync(file, putIn(original, mutant))
   try {
     const { found, cpuS } = await lookFor(mutant)
     const by = found === null ? '**not found**' : `${found.violation} (seed ${found.seed})`
