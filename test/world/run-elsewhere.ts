@@ -14,7 +14,15 @@ export interface Elsewhere {
   readonly errors: string
   /** `null` if it could not say, as when its time was over. */
   readonly verdict: Verdict | null
+  /** Of its log; `null` if it could not say. */
+  readonly digest: string | null
   /** CPU time, in seconds; what passed on the wall if it could not say. */
+  readonly cpuS: number
+}
+
+/** What a world says of itself, in part. */
+interface Summary extends Verdict {
+  readonly digest: string
   readonly cpuS: number
 }
 
@@ -43,7 +51,8 @@ export function runElsewhere(
     (_error, stdout, stderr) => {
       const summary = summaryIn(stdout)
       const cpuS = summary?.cpuS ?? (performance.now() - begunAt) / 1e3
-      resolve({ text: stdout, errors: stderr, verdict: summary, cpuS })
+      const digest = summary?.digest ?? null
+      resolve({ text: stdout, errors: stderr, verdict: summary, digest, cpuS })
     }
   )
   if (onProgress !== undefined) child.stderr?.on('data', onProgress)
@@ -58,7 +67,7 @@ function environment(root: string): NodeJS.ProcessEnv {
 }
 
 /** Reads the summary, which is the first line unless there is a log. */
-function summaryIn(text: string): (Verdict & { readonly cpuS: number }) | null {
+function summaryIn(text: string): Summary | null {
   const line = text.split('\n').find((one) => one.startsWith('{"seed":'))
-  return line === undefined ? null : (JSON.parse(line) as Verdict & { readonly cpuS: number })
+  return line === undefined ? null : (JSON.parse(line) as Summary)
 }
