@@ -35,6 +35,7 @@ interface Result {
 
 /** Tests in `test/integration/` that a maintainer would run after a change of a room, by their names. */
 const WITH_GATEWAYS: Readonly<Record<Mutant['room'], readonly string[]>> = {
+  book: ['key-limits', 'credits', 'account-book', 'key-usage'],
   budget: ['shared-budget', 'dead-worker', 'pool-settings', 'crowded-door'],
   lease: ['shared-budget', 'crowded-door', 'pool-settings', 'dead-worker'],
   pool: ['pool-settings', 'tls-reuse', 'upstream-failures', 'idle-deaths'],
