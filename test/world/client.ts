@@ -20,6 +20,8 @@ export interface Ask {
   readonly text: string
   /** Control words for the simulator. */
   readonly words: string
+  /** Whether the upstream says all of it at once, also its failure. */
+  readonly isAtOnce: boolean
   /** Number of its named key; `null` for the operator's. */
   readonly key: number | null
   /** Characters of conversation before the question. */
@@ -135,13 +137,14 @@ async function read(
 /** Neither question nor answer is in it, nor any control word. */
 const HISTORY = 'What was said before, and is of no matter now. '
 
-function bodyOf({ id, dialect, isStreamed, text, words, history }: Ask): object {
+function bodyOf({ id, dialect, isStreamed, text, words, isAtOnce, history }: Ask): object {
   const said = HISTORY.repeat(Math.ceil(history / HISTORY.length))
   const before = [
     { role: 'user', content: said },
     { role: 'assistant', content: 'Yes.' }
   ].slice(0, history)
-  const prompt = `ask-${id} sim:say=${JSON.stringify(text)} ${words}`
+  const pace = isAtOnce ? ' sim:gap=0' : ''
+  const prompt = `ask-${id} sim:say=${JSON.stringify(text)} ${words}${pace}`
   const stream = isStreamed
   const model = 'claude-sonnet-4.5'
   switch (dialect) {
@@ -182,8 +185,11 @@ function judgeStream({ dialect }: Ask, body: string): Outcome {
     const line = block.split('\n').find((one) => one.startsWith('data: '))
     if (line === undefined) continue
     const json = line.slice('data: '.length)
+    const isOver = told.isWhole || told.isError
+    const { text: before } = told
     if (json === '[DONE]') told.isWhole = true
     else Tellers[dialect](JSON.parse(json) as Json, told)
+    if (isOver) told.text = before // no client reads on behind an end or an error
   }
   const { text, isWhole, isCut, isError } = told
   const end = isError ? 'error' : !isWhole ? 'broken' : isCut ? 'cut short' : 'whole'
