@@ -90,7 +90,9 @@ export class AllowanceCore {
   }
 
   leave(id: number): readonly AllowanceCommand[] {
-    return this.#forget(id) ? this.#settle() : NOTHING
+    if (!this.#forget(id)) return NOTHING
+    this.#usualOne = 0
+    return this.#settle()
   }
 
   settle(id: number, cost: number): readonly AllowanceCommand[] {
@@ -242,6 +244,7 @@ export class AllowanceCore {
       if (!isEnough && !isRefused) return commands
       this.#forget(id)
       if (isEnough) this.#hold(id, amount)
+      else this.#usualOne = 0 // the next one like it is refused, too, and what is left is of use to others
       commands.push({ type: isEnough ? 'give' : 'refuse', id })
     }
   }

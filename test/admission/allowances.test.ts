@@ -37,9 +37,9 @@ function rig({ name = 'anna/credits', isSilent = false }: RigOptions = {}) {
     allowances.onGrants([{ ...noGrant(name), seq: 1, period: 1, granted: 2 * CREDIT, ...grant }])
   }
   onGrant({})
-  const take = (amount: number): Promise<Share> => {
+  const take = (amount: number, signal = new AbortController().signal): Promise<Share> => {
     const part = { name, amount, arrivedAt: clock.now(), refusal }
-    return allowances.take(part, new AbortController().signal)
+    return allowances.take(part, signal)
   }
   const pass = (ms: number): void => {
     for (let i = 0; i < ms; i += 50) {
@@ -124,6 +124,28 @@ t.test('an idle key', (t) => {
     pass(1_500)
     t.match(sent.at(-1), { spare: PRICE, returned: CREDIT - PRICE })
     t.notOk(sent.some(({ spare }) => spare < 0))
+  })
+
+  t.test('gives back what was too little for a refused request', async (t) => {
+    const { sent, take, pass, onGrant } = rig({ isSilent: true })
+    const large = take(3 * CREDIT)
+    pass(50)
+    const { seq } = sent.at(-1) ?? { seq: 0 }
+    onGrant({ seq: seq + 1, final: seq }) // there is no more
+    await t.rejects(large, { code: 'GW_KEY_INVALID' })
+    pass(1_500)
+    t.match(sent.at(-1), { spare: 0, returned: 2 * CREDIT, usual: 0 })
+  })
+
+  t.test('gives back what was for a request whose client has left', async (t) => {
+    const { sent, take, pass } = rig({ isSilent: true })
+    const leaves = new AbortController()
+    const large = take(3 * CREDIT, leaves.signal)
+    pass(50)
+    leaves.abort()
+    await t.rejects(large)
+    pass(1_500)
+    t.match(sent.at(-1), { spare: 0, returned: 2 * CREDIT })
   })
 
   t.test('gives back nothing while a request waits for more', async (t) => {
