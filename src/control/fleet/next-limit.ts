@@ -236,7 +236,7 @@ function keepBack(state: LimitState, ledger: AllowanceState, view: LimitView): L
   const wanted = others.reduce((sum, { want }) => sum + want, 0)
   const owed = others.reduce((sum, { due }) => sum + due, 0)
   const mayProbe = wanted > 0 && need === 0
-  const probe = mayProbe ? probeFor(state, wanted, view.now) : state.probe
+  const probe = mayProbe ? probeFor(state, wanted, view.now) : endOf(state.probe, need, view.now)
   const isProbing = mayProbe && view.now - probe.at < PROBE_MS
   const spare = need > 0 ? scrapsIn(ledger) : spareIn(ledger)
   const idle = isProbing ? wanted : Math.max(0, state.hold + freeIn(ledger) + spare)
@@ -253,6 +253,11 @@ function keepBack(state: LimitState, ledger: AllowanceState, view: LimitView): L
 function probeFor({ probe }: LimitState, wanted: number, now: number): LimitState['probe'] {
   const isDue = wanted > probe.wanted || now - probe.at > PROBE_EVERY_MS
   return isDue ? { at: now, wanted } : probe
+}
+
+/** Ends a probe that has shown a need of our own: once more at once would show the same, for ever. */
+function endOf(probe: LimitState['probe'], need: number, now: number): LimitState['probe'] {
+  return need > 0 ? { ...probe, at: Math.min(probe.at, now - PROBE_MS) } : probe
 }
 
 /** Receivers of gifts. If all lack credits, the first by name gets everything. */

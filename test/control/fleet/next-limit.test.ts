@@ -249,6 +249,17 @@ t.test('what others need is kept from the workers, which are asked now and then'
   const lacking = nextLimit(state, { type: 'ledger', ledger: ledgerOf(9) }, VIEW)
   t.same([lacking.state.hold, lacking.commands], [0, []], 'not while it lacks some itself')
   t.equal(lacking.state.neededAt, VIEW.now)
+  const needs = nextLimit(first.state, { type: 'ledger', ledger: ledgerOf(9) }, at(1))
+  const freed = nextLimit(
+    needs.state,
+    { type: 'ledger', ledger: ledgerOf(0, 'k/credits', 10) },
+    at(1)
+  )
+  t.same(
+    [needs.state.hold, freed.state.hold],
+    [0, 0],
+    'not again at once when that has shown a need'
+  )
 })
 
 t.test('a demand is withdrawn some time after the last need', async (t) => {
