@@ -1,21 +1,21 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Chance } from './chance.ts'
 import type { Character } from './character.ts'
-import { type Ask, askGateway, type DialectName } from './client.ts'
+import { type Ask, askGateway, type DialectName, type Outcome, promptOf, saidOf } from './client.ts'
 import type { WorldGateway } from './gateway.ts'
 import { takesPart } from './reproduce.ts'
 import type { Rhythm } from './rhythm.ts'
 import type { Rules } from './rules.ts'
+import { expectedCalls, type Turn } from './talk.ts'
 import type { World } from './world.ts'
 
 const DIALECTS: readonly DialectName[] = ['chat', 'messages', 'responses']
+/** A line of a file that a tool has read. */
+const FILE = 'What a file says, line by line, and more of the same.\n'
 const WORDS = 'one two three four five six seven eight nine ten eleven twelve'.split(' ')
 
 /** Characters of long conversations: below and above what is converted in a thread. */
 const HISTORIES = [20_000, 60_000, 140_000, 300_000]
-
-/** So many times longer is what a client is told that rests: it is more than systems hold that it has not read. */
-const LONGER_FOR_THE_SLOW = 15
 
 /** Control words that change when an answer comes, and not what it says. */
 const PACES = [
@@ -72,11 +72,13 @@ export class Agents {
     this.#rules = rules
     this.#gateways = gateways
     this.#rhythm = rhythm
-    for (let agent = 1; agent <= character.agents; agent += 1) {
+    for (let agent = 1; agent <= character.agents + character.talkers; agent += 1) {
       if (!takesPart(chosen, agent)) continue
       const actor = world.spawn(`client ${agent}`)
       const chance = Chance.for(world.seed, `client ${agent}`)
-      world.as(actor, () => void this.#live(chance).catch((error: Error) => world.fail(error)))
+      const live = (): Promise<void> =>
+        agent > character.agents ? this.#talk(chance) : this.#live(chance)
+      world.as(actor, () => void live().catch((error: Error) => world.fail(error)))
     }
   }
 
@@ -95,15 +97,55 @@ export class Agents {
     }
   }
 
+  /** One conversation after the other, each of some turns, with calls and their results. A turn without its whole answer is asked again. */
+  async #talk(chance: Chance): Promise<void> {
+    while (!this.#areOver) {
+      const dialect = chance.pick(DIALECTS)
+      const before: Turn[] = []
+      const turns = 2 + Math.floor(chance.random() * 12)
+      for (let tries = 0; before.length < turns && tries < turns * 2; tries += 1) {
+        await delay(chance.pause(this.#character.thinkMs))
+        if (this.#areOver) return
+        if (!this.#isAwake(chance)) continue
+        const turn = await this.#takeTurn(chance, dialect, before)
+        if (turn !== null) before.push(turn)
+      }
+    }
+  }
+
+  async #takeTurn(
+    chance: Chance,
+    dialect: DialectName,
+    before: readonly Turn[]
+  ): Promise<Turn | null> {
+    const drawn = { ...this.#draw(chance), history: 0 }
+    const count = chance.pick([0, 1, 1, 2])
+    const paths = Array.from({ length: count }, (_, at) => `${chance.pick(WORDS)}/${at}.md`)
+    const isOnSocket = dialect === 'responses' && drawn.isStreamed && drawn.isOnSocket
+    const talk = { before: [...before], paths }
+    const text = drawn.text + expectedCalls(paths)
+    const ask: Ask = { ...drawn, dialect, isOnSocket, talk, text }
+    this.#world.note(`ask-${ask.id} is turn ${before.length + 1}, with ${count} calls`)
+    const outcome = await this.#askFor(ask)
+    if (outcome.end !== 'whole') return null
+    const question = promptOf(ask).replace('ask-', 'asked-') // each request is found by its own
+    const results = outcome.calls.map(() => FILE.repeat(chance.pick([1, 20, 300])))
+    return { question, said: saidOf(text), calls: outcome.calls, results }
+  }
+
   #isAwake(chance: Chance): boolean {
     return this.#rhythm === null || chance.isTrue(this.#rhythm.activityAt(this.#world.now))
   }
 
   async #ask(chance: Chance): Promise<void> {
-    const ask = this.#draw(chance)
+    await this.#askFor(this.#draw(chance))
+  }
+
+  async #askFor(ask: Ask): Promise<Outcome> {
     this.#rules.onAsk(ask)
     const outcome = await askGateway(this.#world, ask)
     this.#rules.onOutcome(ask, outcome)
+    return outcome
   }
 
   /** As a proxy before a fleet does: any that serves. */
@@ -127,22 +169,19 @@ export class Agents {
     const isFault = chance.isTrue(this.#character.wishedFaults)
     const dialect = chance.pick(DIALECTS)
     const isStreamed = chance.isTrue(0.8)
-    const ask = {
+    return {
       id,
       port: this.#pickGateway(chance).port,
       dialect,
       isStreamed,
       isOnSocket: dialect === 'responses' && isStreamed && chance.isTrue(0.5),
       text: `${id}: ${text}.`,
+      talk: null,
       words: isFault ? chance.pick(WISHED_FAULTS) : chance.pick(PACES),
-      isAtOnce: isFault && id % 2 === 0,
       key: keys.length === 0 ? null : Math.floor(chance.random() * keys.length),
       history: chance.isTrue(this.#character.longTalks) ? chance.pick(HISTORIES) : 0,
       leavesAfterMs: chance.isTrue(0.06) ? chance.between(0, 8_000) : null,
       restsMs: chance.isTrue(0.04) ? chance.between(100, 20_000) : 0
     }
-    if (ask.restsMs === 0) return ask
-    const long = Array.from({ length: LONGER_FOR_THE_SLOW }, () => text).join(' ')
-    return { ...ask, text: `${id}: ${long}.` }
   }
 }

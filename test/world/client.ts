@@ -3,6 +3,7 @@ import { CLIENT_KEY } from './gateway.ts'
 import { textOfKey } from './keys.ts'
 import { WorldSocket } from './network.ts'
 import { askOnSocket, type Seen } from './socket-client.ts'
+import { type Call, requestsOf, textOfCall, type Turn, wishFor } from './talk.ts'
 import type { World } from './world.ts'
 
 export type DialectName = 'chat' | 'messages' | 'responses'
@@ -16,12 +17,12 @@ export interface Ask {
   readonly isStreamed: boolean
   /** Asked on a WebSocket, which Responses alone have; as an event stream otherwise. */
   readonly isOnSocket: boolean
-  /** All text of the whole answer. */
+  /** All text of the whole answer, with its calls behind it (`textOfCall()`). */
   readonly text: string
+  /** Of an agent: what was said before, and the files that the answer calls its tool for. */
+  readonly talk: { readonly before: readonly Turn[]; readonly paths: readonly string[] } | null
   /** Control words for the simulator. */
   readonly words: string
-  /** Whether the upstream says all of it at once, also its failure. */
-  readonly isAtOnce: boolean
   /** Number of its named key; `null` for the operator's. */
   readonly key: number | null
   /** Characters of conversation before the question. */
@@ -37,6 +38,7 @@ export interface Outcome {
   /** `null` without an answer. */
   readonly status: number | null
   readonly text: string
+  readonly calls: readonly Call[]
   /** How the answer ended: with its end marker, with an error of its dialect, cut off in the middle, or because the client left. */
   readonly end: 'whole' | 'cut short' | 'error' | 'broken' | 'left'
   readonly body: string
@@ -55,7 +57,7 @@ export async function askGateway(world: World, ask: Ask): Promise<Outcome> {
   if (ask.leavesAfterMs !== null) setTimeout(() => leaves.abort(), ask.leavesAfterMs).unref()
   const isComplete = await (ask.isOnSocket ? askBySocket : askByHttp)(ask, seen, leaves.signal)
   const outcome: Outcome = leaves.signal.aborted
-    ? { status: seen.status, text: '', end: 'left', body: seen.body }
+    ? { status: seen.status, text: '', calls: [], end: 'left', body: seen.body }
     : judge(ask, seen, isComplete)
   world.note(
     `ask-${ask.id} ends ${outcome.end} with ${outcome.status}, ${outcome.text.length} characters`
@@ -137,16 +139,32 @@ async function read(
 /** Neither question nor answer is in it, nor any control word. */
 const HISTORY = 'What was said before, and is of no matter now. '
 
-function bodyOf({ id, dialect, isStreamed, text, words, isAtOnce, history }: Ask): object {
+/** What the agent asks: the text that it wants, and the calls. */
+export function promptOf({ id, text, talk, words }: Ask): string {
+  const said = talk === null ? text : saidOf(text)
+  return `ask-${id} sim:say=${JSON.stringify(said)} ${words}${wishFor(talk?.paths ?? [])}`
+}
+
+/** Text without the calls behind it. */
+export function saidOf(text: string): string {
+  const [said = ''] = text.split('\n', 1)
+  return said
+}
+
+function bodyOf(ask: Ask): object {
+  const { dialect, isStreamed, history, talk } = ask
   const said = HISTORY.repeat(Math.ceil(history / HISTORY.length))
   const before = [
     { role: 'user', content: said },
     { role: 'assistant', content: 'Yes.' }
   ].slice(0, history)
-  const pace = isAtOnce ? ' sim:gap=0' : ''
-  const prompt = `ask-${id} sim:say=${JSON.stringify(text)} ${words}${pace}`
+  const prompt = promptOf(ask)
   const stream = isStreamed
   const model = 'claude-sonnet-4.5'
+  if (talk !== null) {
+    const more = { chat: {}, messages: { max_tokens: 4096 }, responses: { store: false } }
+    return { model, stream, ...more[dialect], ...requestsOf[dialect](talk.before, prompt) }
+  }
   switch (dialect) {
     case 'chat':
       return { model, stream, messages: [...before, { role: 'user', content: prompt }] }
@@ -167,34 +185,40 @@ function judge(
   { status, body }: { readonly status: number | null; readonly body: string },
   isComplete: boolean
 ): Outcome {
-  if (status === null || !isComplete) return { status, text: '', end: 'broken', body }
-  if (status !== 200) return { status, text: '', end: 'error', body }
+  if (status === null || !isComplete) return { status, text: '', calls: [], end: 'broken', body }
+  if (status !== 200) return { status, text: '', calls: [], end: 'error', body }
   return ask.isStreamed ? judgeStream(ask, body) : judgeWhole(ask, body)
 }
 
 interface Told {
   text: string
+  readonly calls: { id: string; name: string; input: string }[]
   isWhole: boolean
   isCut: boolean
   isError: boolean
 }
 
 function judgeStream({ dialect }: Ask, body: string): Outcome {
-  const told: Told = { text: '', isWhole: false, isCut: false, isError: false }
+  const told: Told = { text: '', calls: [], isWhole: false, isCut: false, isError: false }
   for (const block of body.split('\n\n')) {
     const line = block.split('\n').find((one) => one.startsWith('data: '))
     if (line === undefined) continue
     const json = line.slice('data: '.length)
-    const isOver = told.isWhole || told.isError
-    const { text: before } = told
     if (json === '[DONE]') told.isWhole = true
     else Tellers[dialect](JSON.parse(json) as Json, told)
-    if (isOver) told.text = before // no client reads on behind an end or an error
   }
-  const { text, isWhole, isCut, isError } = told
+  const { calls, isWhole, isCut, isError } = told
+  const text = told.text + calls.map(textOfCall).join('')
   const end = isError ? 'error' : !isWhole ? 'broken' : isCut ? 'cut short' : 'whole'
-  if (isError && isWhole && dialect !== 'chat') return { status: 200, text, end: 'whole', body }
-  return { status: 200, text, end, body }
+  if (isError && isWhole && dialect !== 'chat')
+    return { status: 200, text, calls, end: 'whole', body }
+  return { status: 200, text, calls, end, body }
+}
+
+/** Adds what a piece of a call says to the last one. */
+function addInput({ calls }: Told, piece: unknown): void {
+  const last = calls.at(-1)
+  if (last !== undefined) last.input += textOf(piece)
 }
 
 type Json = Readonly<Record<string, unknown>>
@@ -205,46 +229,97 @@ const Tellers: Readonly<Record<DialectName, (event: Json, told: Told) => void>> 
     const [choice] = (event['choices'] ?? []) as readonly Json[]
     const { content } = (choice?.['delta'] ?? {}) as Json
     if (typeof content === 'string') told.text += content
+    const pieces = ((choice?.['delta'] as Json | undefined)?.['tool_calls'] ??
+      []) as readonly Json[]
+    for (const piece of pieces) {
+      const { name, arguments: input } = piece['function'] as Json
+      if (typeof piece['id'] === 'string')
+        told.calls.push({ id: piece['id'], name: textOf(name), input: '' })
+      addInput(told, input)
+    }
     if (choice?.['finish_reason'] === 'length') told.isCut = true
   },
   messages: (event, told) => {
-    const { type, delta } = event as { readonly type: string; readonly delta?: Json }
+    const {
+      type,
+      delta,
+      content_block: block
+    } = event as {
+      readonly type: string
+      readonly delta?: Json
+      readonly content_block?: Json
+    }
     if (type === 'error') told.isError = true
     if (type === 'message_stop') told.isWhole = true
     if (delta?.['stop_reason'] === 'max_tokens') told.isCut = true
     if (typeof delta?.['text'] === 'string') told.text += delta['text']
+    if (block?.['type'] === 'tool_use')
+      told.calls.push({ id: textOf(block['id']), name: textOf(block['name']), input: '' })
+    addInput(told, delta?.['partial_json'])
   },
   responses: (event, told) => {
-    const { type, delta } = event as { readonly type: string; readonly delta?: string }
+    const { type, delta, item } = event as {
+      readonly type: string
+      readonly delta?: string
+      readonly item?: Json
+    }
     if (type === 'error' || type === 'response.failed') told.isError = true
     if (type === 'response.completed') told.isWhole = true
     if (type === 'response.incomplete') told.isWhole = told.isCut = true
     if (type === 'response.output_text.delta' && delta !== undefined) told.text += delta
+    if (type === 'response.output_item.added' && item?.['type'] === 'function_call')
+      told.calls.push({ id: textOf(item['call_id']), name: textOf(item['name']), input: '' })
+    if (type === 'response.function_call_arguments.delta') addInput(told, delta)
   }
 }
 
 function judgeWhole({ dialect }: Ask, body: string): Outcome {
   const answer = JSON.parse(body) as Json
-  const { text, isCut } = Readers[dialect](answer)
-  return { status: 200, text, end: isCut ? 'cut short' : 'whole', body }
+  const { text, calls, isCut } = Readers[dialect](answer)
+  const end = isCut ? 'cut short' : 'whole'
+  return { status: 200, text: text + calls.map(textOfCall).join(''), calls, end, body }
 }
 
-const Readers: Readonly<Record<DialectName, (answer: Json) => { text: string; isCut: boolean }>> = {
+interface Read {
+  readonly text: string
+  readonly calls: readonly Call[]
+  readonly isCut: boolean
+}
+
+const Readers: Readonly<Record<DialectName, (answer: Json) => Read>> = {
   chat: (answer) => {
     const [choice] = answer['choices'] as readonly Json[]
-    const { content } = (choice?.['message'] ?? {}) as Json
-    return { text: textOf(content), isCut: choice?.['finish_reason'] === 'length' }
+    const { content, tool_calls: made } = (choice?.['message'] ?? {}) as Json
+    const calls = ((made ?? []) as readonly Json[]).map(({ id, function: called }) => {
+      const { name, arguments: input } = called as Json
+      return { id: textOf(id), name: textOf(name), input: textOf(input) }
+    })
+    return { text: textOf(content), calls, isCut: choice?.['finish_reason'] === 'length' }
   },
   messages: (answer) => {
     const blocks = answer['content'] as readonly Json[]
     const text = blocks.map((block) => textOf(block['text'])).join('')
-    return { text, isCut: answer['stop_reason'] === 'max_tokens' }
+    const calls = blocks
+      .filter(({ type }) => type === 'tool_use')
+      .map(({ id, name, input }) => ({
+        id: textOf(id),
+        name: textOf(name),
+        input: JSON.stringify(input)
+      }))
+    return { text, calls, isCut: answer['stop_reason'] === 'max_tokens' }
   },
   responses: (answer) => {
-    const items = answer['output'] as readonly { readonly content?: readonly Json[] }[]
+    const items = answer['output'] as readonly (Json & { readonly content?: readonly Json[] })[]
     const parts = items.flatMap(({ content }) => content ?? [])
     const text = parts.map((part) => textOf(part['text'])).join('')
-    return { text, isCut: answer['status'] === 'incomplete' }
+    const calls = items
+      .filter(({ type }) => type === 'function_call')
+      .map((item) => ({
+        id: textOf(item['call_id']),
+        name: textOf(item['name']),
+        input: textOf(item['arguments'])
+      }))
+    return { text, calls, isCut: answer['status'] === 'incomplete' }
   }
 }
 

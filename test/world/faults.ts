@@ -57,8 +57,6 @@ export class Faults {
   readonly #options: FaultOptions
   /** Virtual ms. */
   readonly #pausedUntil = new Map<Actor, number>()
-  /** When a primary was stopped last: it counts its beats, and may not miss a worker that stands still meanwhile. */
-  #primaryPausedAt = -Infinity
   #isOver = false
 
   constructor(options: FaultOptions) {
@@ -79,7 +77,6 @@ export class Faults {
       fleet?.onBack(gateway)
     }
     reach.cutOff.clear()
-    engine?.beginNow()
     if (engine !== null) engine.actor.isPaused = false
     upstream.actor.isPaused = false
     reach.state = 'open'
@@ -132,9 +129,8 @@ export class Faults {
     },
     'pause primary': (chance) => {
       const gateway = this.#pickGateway(chance)
-      const { fleet, world } = this.#options
+      const { fleet } = this.#options
       const pauseMs = chance.pick([50, 500, 3_000])
-      this.#primaryPausedAt = world.now
       fleet?.onTrouble(gateway)
       this.#later(pauseMs, () => fleet?.onTrouble(gateway))
       this.#pause(gateway.primaryActor, pauseMs)
@@ -286,14 +282,11 @@ export class Faults {
   #pause(actor: Actor, pauseMs: number): void {
     const { world, touches } = this.#options
     touches.onPause(actor, pauseMs)
-    const begunAt = world.now
-    const until = Math.max(this.#pausedUntil.get(actor) ?? 0, begunAt + pauseMs)
+    const until = Math.max(this.#pausedUntil.get(actor) ?? 0, world.now + pauseMs)
     this.#pausedUntil.set(actor, until)
     actor.isPaused = true
     this.#later(pauseMs, () => {
-      if ((this.#pausedUntil.get(actor) ?? 0) > world.now) return
-      if (actor.isPaused && this.#primaryPausedAt < begunAt) touches.onResume(actor, pauseMs)
-      actor.isPaused = false
+      if ((this.#pausedUntil.get(actor) ?? 0) <= world.now) actor.isPaused = false
     })
   }
 

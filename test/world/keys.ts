@@ -169,7 +169,7 @@ export class WorldKeys {
     const micros = booked.metered.get(id) ?? 0
     booked.metered.delete(id)
     if (end === 'whole') booked.paid.push({ askedAt: found.at, at: this.#world.now, micros })
-    const isRefused = status === LIMITED
+    const isRefused = status === LIMITED || status === REFUSED
     if (end !== 'whole' && !isRefused) booked.isEstimated = true
     // Gateways of a fleet ask each other before they refuse, and a client may leave meanwhile.
     const mayBeRefused = isRefused || (this.#fleet !== null && end === 'left')
@@ -178,6 +178,11 @@ export class WorldKeys {
     if (plan.requestsPerMinute !== null && !mayBeRefused && this.#areMinutesEven)
       this.#checkRate(found.key, found.at)
     this.#asks.delete(id)
+  }
+
+  /** What a worker held that was killed counts as used, also one that only stood still. */
+  onDeath(): void {
+    for (const booked of this.#booked) booked.isEstimated = true
   }
 
   /** Whether its key has a limit in credits, so that the gateway has to know what it costs. */

@@ -1,7 +1,6 @@
 import { Chance } from './chance.ts'
 import {
   ALL_FAULTS,
-  canHitFleet,
   type Character,
   DISK_FAULTS,
   type FaultName,
@@ -48,8 +47,7 @@ function whenBusy(seed: number, character: Character): Character {
   const chance = Chance.for(seed, 'busy')
   const workers = chance.pick([2, 2, 3])
   const maxConnections = workers + chance.pick([0, 1, 2])
-  const drawn = drawSome(chance, ALL_FAULTS)
-  const some = character.fleet === null ? drawn : drawn.filter(canHitFleet)
+  const some = drawSome(chance, ALL_FAULTS)
   const faults = [...some, ...character.faults.filter((name) => OF_SOME_WORLDS.includes(name))]
   const { signIn, env, toUpstream, toGateway } = character
   const isRenewed = signIn !== null && !faults.includes('clock')
@@ -63,6 +61,7 @@ function whenBusy(seed: number, character: Character): Character {
       HTTP_MAX_KEEPALIVE_CONNECTIONS: String(maxConnections)
     },
     agents: chance.pick([8, 12]),
+    talkers: 0, // mistakes were found in these worlds as they are
     thinkMs: chance.pick([500, 2_000]),
     wishedFaults: 0.2,
     keys: character.keys.map(whenRich),

@@ -143,7 +143,9 @@ export async function simulate(
     await pass(world, FRESH_MS)
     rules.noteFresh()
     begunAt = world.now
-    agents = numbersTo(character.agents).filter((one) => takesPart(recipe.agents, one))
+    agents = numbersTo(character.agents + character.talkers).filter((one) =>
+      takesPart(recipe.agents, one)
+    )
     const { touches } = rules
     const clients = new Agents(world, {
       character,

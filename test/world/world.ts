@@ -160,6 +160,8 @@ export class World extends Chance {
 
   /** The world ends with this. */
   fail(error: Error): void {
+    if (this.#failure === null)
+      this.note(`VIOLATED: ${error.message.split('\n', 1)[0]}`, this.nature)
     this.#failure ??= error
   }
 

@@ -254,8 +254,7 @@ export const MUTANTS: readonly Mutant[] = [
     path: CONNECTION,
     from: 'const timer = setTimeout(() => this.reset(reason), patienceMs)',
     to: 'const timer = setTimeout(() => this.reset(reason), patienceMs * 1e5)',
-    mended: 'd3962d6f',
-    needs: ['halve']
+    mended: 'd3962d6f'
   },
   {
     name: 'a peer has no time to notice a reset',
@@ -271,8 +270,7 @@ export const MUTANTS: readonly Mutant[] = [
     path: 'src/upstream/connections/open-socket.ts',
     from: 'setKeepAlive(true',
     to: 'setKeepAlive(false',
-    mended: '44879cda',
-    needs: ['vanish']
+    mended: '44879cda'
   },
   {
     name: 'a request is sent again after the first byte',
@@ -329,11 +327,11 @@ export const MUTANTS: readonly Mutant[] = [
     mended: 'bf957317'
   },
   {
-    name: 'an answer that broke looks cut short',
+    name: 'an answer that ends early is not called cut off',
     room: 'reply',
-    path: ATTEMPT,
-    from: "return error.code === 'GW_STREAM_TRUNCATED' || (this.isClosed && isLoss(error))",
-    to: "return error.code === 'GW_STREAM_TRUNCATED' || isLoss(error)",
+    path: READER,
+    from: "const parts = this.#parts.isClosed ? this.#parts.end() : this.#parts.cutOff('lost')",
+    to: 'const parts = this.#parts.end()',
     mended: 'bf957317'
   },
   {
@@ -344,11 +342,11 @@ export const MUTANTS: readonly Mutant[] = [
     to: "if (end === null) return (this.#phase = 'stopped')"
   },
   {
-    name: 'the last joined piece comes behind the end',
+    name: 'the last joined piece is lost',
     room: 'reply',
     path: STREAM,
-    from: '      this.#writeJoined()\n      this.#add(this.#options.writer.push(part))',
-    to: '      this.#add(this.#options.writer.push(part))',
+    from: '    this.#writeJoined()\n    const text = this.#parts',
+    to: '    const text = this.#parts',
     mended: 'fb7422a9'
   },
   {
@@ -373,6 +371,14 @@ export const MUTANTS: readonly Mutant[] = [
     from: "if (phase === 'answering' && !this.#isUnwritable) this.#options.sink.flush()",
     to: "if (phase === 'connecting' && !this.#isUnwritable) this.#options.sink.flush()",
     mended: '8047e327'
+  },
+  {
+    name: 'heartbeats go on after the end',
+    room: 'reply',
+    path: STREAM,
+    from: '    const waitMs = isDue ? heartbeatMs : heartbeatMs - silentMs\n',
+    to: '    const waitMs = isDue ? 1 : heartbeatMs - silentMs\n',
+    mended: '3ecac9ed'
   },
   {
     name: 'held chunks are lost at the end of their connection',
@@ -424,8 +430,7 @@ export const MUTANTS: readonly Mutant[] = [
     path: WORKER,
     from: 'await this.#turns.drain({ timeoutMs: patienceMs, ...lastWords() })',
     to: 'await this.#turns.drain({ timeoutMs: 0 * patienceMs, ...lastWords() })',
-    mended: '2735a3db',
-    needs: ['restart']
+    mended: '2735a3db'
   },
   {
     name: 'workers that leave do not wait for their clients',
@@ -433,8 +438,7 @@ export const MUTANTS: readonly Mutant[] = [
     path: WORKER,
     from: 'await withinTime(listener.close(), current.config.cluster.drainTimeoutMs)\n    if',
     to: 'void withinTime(listener.close(), current.config.cluster.drainTimeoutMs)\n    if',
-    mended: '6986790f',
-    needs: ['restart']
+    mended: '6986790f'
   },
   {
     name: 'a successor is killed with its predecessor',
@@ -442,16 +446,21 @@ export const MUTANTS: readonly Mutant[] = [
     path: SUPERVISOR,
     from: 'this.#letGo(predecessor, onGone)?.retire()',
     to: 'this.#letGo(predecessor, onGone)?.kill()',
-    mended: '2735a3db',
-    needs: ['restart']
+    mended: '2735a3db'
   },
   {
     name: 'a dead worker is not replaced',
     room: 'workers',
     path: SUPERVISOR,
     from: "this.#after(slot, state.delayMs, () => this.#on(slot, 'retry', null))",
-    to: "this.#after(slot, state.delayMs * 1e5, () => this.#on(slot, 'retry', null))",
-    needs: ['kill']
+    to: "this.#after(slot, state.delayMs * 1e5, () => this.#on(slot, 'retry', null))"
+  },
+  {
+    name: 'the timer of a worker that has left stays',
+    room: 'workers',
+    path: SUPERVISOR,
+    from: '      clearTimeout(leaving.timer)\n',
+    to: ''
   },
   {
     name: 'a worker that hangs is not killed',
@@ -459,8 +468,7 @@ export const MUTANTS: readonly Mutant[] = [
     path: 'src/control/workers/stall-watch.ts',
     from: 'worker.kill(`gave no sign of life for ${silentMs / 1000} s`)',
     to: 'void silentMs',
-    mended: '7248eeda',
-    needs: ['pause']
+    mended: '7248eeda'
   },
   {
     name: 'a reload does not resize the budget',
@@ -627,14 +635,6 @@ export const MUTANTS: readonly Mutant[] = [
     path: 'src/frames/frame-decoder.ts',
     from: 'if (crc32(bytes.subarray(at, checksumAt)) !== uint32(bytes, checksumAt)) {',
     to: 'if (checksumAt < 0) {'
-  },
-  {
-    name: 'good frames before a corrupt one are lost',
-    room: 'reply',
-    path: 'src/frames/frame-decoder.ts',
-    from: 'if (this.#failure === null || frames.length === 0) throw error',
-    to: 'throw error',
-    mended: '38024654'
   },
   {
     name: 'a failure in the middle is not told',
