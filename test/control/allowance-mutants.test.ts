@@ -2,6 +2,7 @@ import t from 'tap'
 import { allowanceSchedules, playAllowance } from '../helper/allowance-schedule.ts'
 import { check, property } from '../helper/fast-check.ts'
 import { type Copied, type Mutant, mutate } from '../helper/mutant.ts'
+import { skipByDay } from '../helper/nightly.ts'
 import type { AllowanceMachines } from '../helper/simulated-allowance.ts'
 
 const CORE = 'admission/allowance-core.ts'
@@ -227,7 +228,7 @@ const mutants: readonly Mutant[] = [
 
 t.setTimeout(300_000) // seconds alone, minutes on a busy machine
 
-t.test('the properties of an allowance', (t) => {
+t.test('the properties of an allowance', { skip: skipByDay }, (t) => {
   for (const mutant of mutants)
     t.test(`notice when ${mutant.story}`, async (t) => {
       const machines = (await mutate(t.testdir({}), mutant, COPIED)) as AllowanceMachines

@@ -2,15 +2,10 @@ import t from 'tap'
 import { play, playPromptly, schedules } from '../helper/cluster-schedule.ts'
 import { check, property } from '../helper/fast-check.ts'
 import { type Mutant, mutate } from '../helper/mutant.ts'
-import { isNightly } from '../helper/nightly.ts'
+import { skipByDay } from '../helper/nightly.ts'
 import { CLUSTER_FILES, type Machines } from '../helper/simulated-cluster.ts'
 
-interface BudgetMutant extends Mutant {
-  /** Found only after seconds: every night. */
-  readonly isRare?: true
-}
-
-const mutants: readonly BudgetMutant[] = [
+const mutants: readonly Mutant[] = [
   {
     story: 'the ledger frees the permits of a killed worker before its sockets are gone',
     file: 'control/budget/ledger.ts',
@@ -51,8 +46,7 @@ const mutants: readonly BudgetMutant[] = [
     story: 'the lease never looks at who waits elsewhere',
     file: 'admission/lease-core.ts',
     from: `return outranks({ ...theirs, served }, ours, now)`,
-    to: `return outranks({ ...theirs, served }, ours, now) && false`,
-    isRare: true
+    to: `return outranks({ ...theirs, served }, ours, now) && false`
   },
   {
     story: 'the lease serves the youngest first',
@@ -70,8 +64,7 @@ const mutants: readonly BudgetMutant[] = [
     story: 'a worker is not told that too many wait there by now',
     file: 'control/budget/ledger-grants.ts',
     from: `const isExceeded = waiting > allowance`,
-    to: `const isExceeded = false`,
-    isRare: true
+    to: `const isExceeded = false`
   },
   {
     story: 'calls of the primary itself are refused because streams wait',
@@ -89,8 +82,7 @@ const mutants: readonly BudgetMutant[] = [
     story: 'a worker and its successor have a share each',
     file: 'control/budget/ledger-view.ts',
     from: `if (other.slot === entry.slot && !isLeaving(other)) return 0`,
-    to: ``,
-    isRare: true
+    to: ``
   },
   {
     story: 'a worker that retires keeps what is idle until somebody waits',
@@ -102,10 +94,9 @@ const mutants: readonly BudgetMutant[] = [
 
 t.setTimeout(300_000) // half a minute alone, minutes on a busy machine
 
-t.test('the properties of the budget', (t) => {
+t.test('the properties of the budget', { skip: skipByDay }, (t) => {
   for (const mutant of mutants) {
-    const skip = mutant.isRare === true && !isNightly
-    t.test(`notice when ${mutant.story}`, { skip }, async (t) => {
+    t.test(`notice when ${mutant.story}`, async (t) => {
       const machines = (await mutate(t.testdir({}), mutant, CLUSTER_FILES)) as Machines
       const options = { numRuns: 12_000, seed: 1, endOnFailure: true }
       const details = check(

@@ -6,7 +6,7 @@ import { POINTS, RefreshWorld } from './refresh-world.ts'
 t.setTimeout(240_000)
 
 const MINUTE = 60_000
-const WALKS = isNightly ? 30 : 5
+const WALKS = isNightly ? 30 : 2
 const STEPS = 60
 
 /** Everything goes wrong, drawn by chance. */

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import t, { type Test } from 'tap'
+import { skipByDay } from '../helper/nightly.ts'
 import { fuzzFile, propertyFiles, runFuzz } from './run-fuzz.ts'
 
 t.setTimeout(300_000) // processes, on a machine that may be busy
@@ -27,14 +28,14 @@ t.test('propertyFiles()', async (t) => {
   t.notOk(files.includes('test/layers.test.ts'))
 })
 
-t.test('a property that holds', async (t) => {
+t.test('a property that holds', { skip: skipByDay }, async (t) => {
   const file = fileOf(t, `fc.assert(fc.property(fc.nat(), (n) => n >= 0))`)
   const { failure, properties, cases } = await fuzzFile({ file, seed: 7, ...limits })
   t.same([failure, properties], [null, 1])
   t.ok(cases > 100, `is tried for as long as it may, ${cases} times`)
 })
 
-t.test('a property that fails', async (t) => {
+t.test('a property that fails', { skip: skipByDay }, async (t) => {
   const file = fileOf(
     t,
     `fc.assert(fc.property(fc.nat(), () => {}))
@@ -60,7 +61,7 @@ t.test('a property that fails', async (t) => {
   t.match(again.failure, `property 2, path ${path}`)
 })
 
-t.test('a file that hangs or fails outside of its properties', async (t) => {
+t.test('a file that hangs or fails outside of its properties', { skip: skipByDay }, async (t) => {
   const waits = 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)' // for ever, without a CPU
   const hangs = `fc.assert(fc.property(fc.nat(), () => { ${waits} }))`
   const hung = await fuzzFile({ file: fileOf(t, hangs), seed: 3, ...limits, hangsAfterMs: 10_000 })

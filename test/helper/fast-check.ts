@@ -1,7 +1,9 @@
 import * as fc from 'fast-check'
+import { isNightly } from './nightly.ts'
 
 /**
- * fast-check for every test of the project: `assert()` checks the same cases each time. `npm run fuzz` runs the same
+ * fast-check for every test of the project: `assert()` checks the same cases each time, a quarter of them by day
+ * (`casesOf()`). `npm run fuzz` runs the same
  * files, and every property there gets a fresh seed and as much time as it is given instead of a number of cases.
  */
 
@@ -45,7 +47,10 @@ export function assert<Ts>(
   options: fc.Parameters<Ts> = {}
 ): Promise<void> | void {
   const number = (properties += 1)
-  const parameters = orders === null ? { ...options, seed } : underOrders(orders, number, options)
+  const parameters =
+    orders === null
+      ? { ...options, seed, numRuns: casesOf(options) }
+      : underOrders(orders, number, options)
   if (parameters === null) return property.isAsync() ? Promise.resolve() : undefined
   tell({ type: 'begins', property: number })
   const outcome = fc.check(property as fc.IProperty<Ts>, parameters)
@@ -53,6 +58,14 @@ export function assert<Ts>(
   const details: unknown = outcome
   if (details instanceof Promise) return details.then((one) => judge(one, number))
   judge(outcome, number)
+}
+
+/** Number of cases that fast-check takes where none is given. */
+const USUAL_CASES = 100
+
+/** Returns how many cases of a property are checked: by day a quarter of what it asks for, and the usual number at least. */
+function casesOf<Ts>({ numRuns = USUAL_CASES }: fc.Parameters<Ts>): number {
+  return isNightly ? numRuns : Math.min(numRuns, Math.max(USUAL_CASES, Math.ceil(numRuns / 4)))
 }
 
 function judge<Ts>(details: fc.RunDetails<Ts>, property: number): void {

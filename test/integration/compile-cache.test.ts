@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { startGateway } from '../helper/gateway-process.ts'
+import { skipByDay } from '../helper/nightly.ts'
 import { Simulator } from '../strict-simulator/simulator.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
@@ -50,14 +51,18 @@ t.test('so does each thread for conversions after the first of a worker', (t) =>
   t.end()
 })
 
-t.test('the thread of the account book keeps what it has compiled', async (t) => {
-  const folder = t.testdir()
-  await serve(t, folder, [SHORT])
-  const before = compiledIn(folder)
-  run([BOOK_THREAD], folder)
-  const added = [...compiledIn(folder)].filter((name) => !before.has(name))
-  t.ok(added.length <= 2, `compiled anew: ${added.length} of ${before.size}`)
-})
+t.test(
+  'the thread of the account book keeps what it has compiled',
+  { skip: skipByDay },
+  async (t) => {
+    const folder = t.testdir()
+    await serve(t, folder, [SHORT])
+    const before = compiledIn(folder)
+    run([BOOK_THREAD], folder)
+    const added = [...compiledIn(folder)].filter((name) => !before.has(name))
+    t.ok(added.length <= 2, `compiled anew: ${added.length} of ${before.size}`)
+  }
+)
 
 /** Starts a gateway that keeps compiled code in a folder, asks, and stops it. */
 async function serve(t: Test, folder: string, words: readonly string[]): Promise<void> {

@@ -199,7 +199,7 @@ function verdictOf({ now }: DashboardReader) {
 
 t.test('requests that fail are not well, and say why', async (t) => {
   const { url: upstreamUrl } = await startSimulator(t)
-  const gateway = await setUp(t, { upstreamUrl, env: { UPSTREAM_MAX_ATTEMPTS: '1' } })
+  const gateway = await setUp(t, { upstreamUrl, env: { WORKERS: '1', UPSTREAM_MAX_ATTEMPTS: '1' } })
   const page = await watchOn(t, gateway)
   await page.until(allReady)
   const failed = (count: number) => page.until(({ now }) => now?.requests.failing?.count === count)
@@ -235,7 +235,7 @@ t.test('requests that fail are not well, and say why', async (t) => {
 })
 
 t.test('an answer that is not what was asked for says so', async (t) => {
-  const gateway = await setUp(t)
+  const gateway = await setUp(t, { env: { WORKERS: '1' } })
   const page = await watchOn(t, gateway)
   const ask = async (body: object): Promise<string | null> => {
     const response = await fetch(`${gateway.url}/v1/chat/completions`, {
@@ -263,7 +263,11 @@ t.test('an answer that is not what was asked for says so', async (t) => {
 t.test('a dead sign-in is told once, and not as what comes of it', async (t) => {
   const services = await new FakeAuthServer('another').listen()
   t.teardown(() => services.close())
-  const env = { REFRESH_TOKEN: 'a-refresh-token-0123456789', KIRO_AUTH_URL: services.url }
+  const env = {
+    WORKERS: '1',
+    REFRESH_TOKEN: 'a-refresh-token-0123456789',
+    KIRO_AUTH_URL: services.url
+  }
   const gateway = await setUp(t, { env })
   const page = await watchOn(t, gateway)
   await page.until(({ account }) => account?.signIn.state === 'signed-out')
@@ -279,7 +283,7 @@ t.test('a dead sign-in is told once, and not as what comes of it', async (t) => 
 })
 
 t.test('without the record of usage the page is told all the same', async (t) => {
-  const gateway = await setUp(t, { env: { USAGE_LOG: 'false', PROXY_API_KEY: '' } })
+  const gateway = await setUp(t, { env: { WORKERS: '1', USAGE_LOG: 'false', PROXY_API_KEY: '' } })
   const page = watch(t, gateway, {})
   await page.until(({ now }) => now !== null)
   await startChat(gateway.url, 'hi').answer

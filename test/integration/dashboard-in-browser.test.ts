@@ -6,6 +6,7 @@ import { Browser, findBarriers, findChromium, NO_CHROMIUM } from '../helper/chro
 import { freePort } from '../helper/free-port.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
 import { ownTimeOf } from '../helper/in-time.ts'
+import { skipByDay } from '../helper/nightly.ts'
 
 /* The dashboard as an operator sees it: a real gateway, a real browser, and what happens to both in a day. */
 
@@ -47,7 +48,9 @@ async function reads(locator: Locator, like: RegExp): Promise<void> {
   while (!like.test(await locator.innerText())) await delay(20)
 }
 
-t.test('a day of an operator', { skip: executable === null ? NO_CHROMIUM : false }, async (t) => {
+const skip = executable === null ? NO_CHROMIUM : skipByDay
+
+t.test('a day of an operator', { skip }, async (t) => {
   if (executable === null) return
   const envFile = {
     PROXY_API_KEY: KEY,

@@ -8,6 +8,7 @@ import { runCommandHere } from '../helper/command-here.ts'
 import { whyNoEngine } from '../helper/engine-process.ts'
 import { FleetTeam, until } from '../helper/fleet-team.ts'
 import type { GatewayProcess } from '../helper/gateway-process.ts'
+import { skipByDay } from '../helper/nightly.ts'
 
 t.setTimeout(600_000)
 
@@ -163,7 +164,7 @@ t.test('a limit of a key holds over all gateways', { skip }, async (t) => {
     t.match(refused[0]?.text, `has a limit of ${limit} credits`)
   })
 
-  await t.test('requests within the parts cost Valkey nothing', async (t) => {
+  await t.test('requests within the parts cost Valkey nothing', { skip: skipByDay }, async (t) => {
     const limits = [
       '--max-streams',
       '60',
@@ -194,7 +195,7 @@ t.test('a limit of a key holds over all gateways', { skip }, async (t) => {
     t.ok(busy <= idle * 1.2 + 30)
   })
 
-  await t.test('Valkey is away: each goes on with its part', async (t) => {
+  await t.test('Valkey is away: each goes on with its part', { skip: skipByDay }, async (t) => {
     const key = await addKey(team, '--max-streams', '10')
     const seen = watch(t, team)
     const first = Array.from({ length: 8 }, () => ask(a, key, LONG))

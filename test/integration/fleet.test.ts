@@ -2,6 +2,7 @@ import t from 'tap'
 import { startChat } from '../helper/chat-client.ts'
 import { whyNoEngine } from '../helper/engine-process.ts'
 import { FleetTeam, isMessage, problemsOf, until } from '../helper/fleet-team.ts'
+import { skipByDay } from '../helper/nightly.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 
@@ -44,7 +45,7 @@ t.test('three gateways and one budget', { skip }, async (t) => {
     await until(() => simulator.stats().inFlight === 0)
   })
 
-  t.test('Valkey is away for a while: nobody notices', async (t) => {
+  t.test('Valkey is away for a while: nobody notices', { skip: skipByDay }, async (t) => {
     await team.engine.stop('SIGKILL')
     const calls = ['a', 'b', 'c'].flatMap((name) =>
       Array.from({ length: 10 }, () => startChat(team.get(name).url, 'sim:events=5'))
@@ -81,7 +82,7 @@ t.test('three gateways and one budget', { skip }, async (t) => {
     await victim.destroy()
   })
 
-  t.test('one leaves: the others have what it had', async (t) => {
+  t.test('one leaves: the others have what it had', { skip: skipByDay }, async (t) => {
     t.equal(await team.get('c').stop(), 0)
     team.gateways.delete('c')
     const load = Array.from({ length: 70 }, () => startChat(url, LONG))

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { startChat } from '../helper/chat-client.ts'
+import { skipByDay } from '../helper/nightly.ts'
 import { inTerminal, ShownGateway } from '../helper/shown-gateway.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
@@ -28,7 +29,9 @@ t.test('in a terminal the log is for people', inTerminal, async (t) => {
   t.notMatch(gateway.text, '{"level"')
 })
 
-t.test('a terminal that nobody reads holds up no request', inTerminal, async (t) => {
+const AT_NIGHT = { skip: inTerminal.skip || skipByDay }
+
+t.test('a terminal that nobody reads holds up no request', AT_NIGHT, async (t) => {
   const gateway = await ShownGateway.start(t, {
     place: 'terminal',
     env: { LOG_LEVEL: 'debug' } // with every fact of a request

@@ -205,7 +205,12 @@ t.test('a user in the header of a proxy cannot be smuggled in', async (t) => {
 
 t.test('addresses that a proxy tells', async (t) => {
   const gateway = await startGateway({
-    env: { PROXY_API_KEY: OPERATOR, SERVER_HOST: '0.0.0.0', TRUSTED_PROXIES: '10.0.0.0/8' }
+    env: {
+      PROXY_API_KEY: OPERATOR,
+      WORKERS: '1',
+      SERVER_HOST: '0.0.0.0',
+      TRUSTED_PROXIES: '10.0.0.0/8'
+    }
   })
   t.teardown(() => gateway.destroy())
   const url = `http://127.0.0.1:${new URL(gateway.url).port}`
@@ -391,7 +396,7 @@ async function firstOfFeed(
 }
 
 t.test('a field of another type is refused, not taken for one that was left out', async (t) => {
-  const gateway = await startGateway({ env: { PROXY_API_KEY: OPERATOR } })
+  const gateway = await startGateway({ env: { PROXY_API_KEY: OPERATOR, WORKERS: '1' } })
   t.teardown(() => gateway.destroy())
   const program = PanelClient.withKey(gateway.url, OPERATOR)
   const { key } = (await program.post(KEYS, { name: 'anna' })).json
@@ -463,7 +468,8 @@ t.test(
   async (t) => {
     const stateDir = t.testdir({})
     await companyRecord(stateDir)
-    const gateway = await startGateway({ env: { PROXY_API_KEY: OPERATOR, STATE_DIR: stateDir } })
+    const env = { PROXY_API_KEY: OPERATOR, STATE_DIR: stateDir, WORKERS: '1' }
+    const gateway = await startGateway({ env })
     t.teardown(() => gateway.destroy())
     const program = PanelClient.withKey(gateway.url, OPERATOR)
     const csv = await program.get('/admin/v1/usage?by=day&split=key&format=csv')

@@ -35,7 +35,7 @@ t.test('SIGHUP', async (t) => {
   })
 
   t.test('of the whole process group leaves the workers alone', async (t) => {
-    const env = { WORKER_STALL_TIMEOUT: 'none' } // a busy machine may leave one without a core
+    const env = { WORKERS: '1', WORKER_STALL_TIMEOUT: 'none' } // a busy machine may leave one without a core
     const gateway = await startGateway({ upstreamUrl: url, env })
     t.teardown(() => gateway.destroy())
     const pids = gateway.workerPids()
@@ -61,7 +61,7 @@ for (const [signal, message] of [
       })
       timer.unref()`
     const preload = `data:text/javascript,${encodeURIComponent(early)}`
-    const env = { NODE_OPTIONS: `--import=${preload}`, NODE_COMPILE_CACHE: '' }
+    const env = { WORKERS: '1', NODE_OPTIONS: `--import=${preload}`, NODE_COMPILE_CACHE: '' }
     const gateway = new GatewayProcess({ env })
     t.teardown(() => gateway.destroy())
     const acted = gateway.logged((line) => line['msg'] === message)
@@ -105,7 +105,7 @@ t.test('a worker that is stuck does not keep the gateway from ending', async (t)
 })
 
 t.test('a gateway whose simulator is gone writes what was used, ends, and says so', async (t) => {
-  const gateway = await startGateway()
+  const gateway = await startGateway({ env: { WORKERS: '1' } })
   t.teardown(() => gateway.destroy())
   for (let i = 0; i < 3; i++) t.ok(isComplete(await startChat(gateway.url, 'Say hello.').answer))
   const { pid } = gateway.child

@@ -33,7 +33,7 @@ async function stopsInTime(t: Test, begin: () => Promise<GatewayProcess>): Promi
 
 async function options(t: Test, changes: Partial<GatewayOptions> = {}) {
   const names = await NameServer.start(t)
-  const env = { DNS_SERVERS: names.address, WORKERS: '2', ...changes.env }
+  const env = { DNS_SERVERS: names.address, WORKERS: '1', ...changes.env }
   return { names, options: { upstreamUrl: `http://${HOST}:1`, ...changes, env } }
 }
 

@@ -8,6 +8,7 @@ import t from 'tap'
 import { isComplete, startChat } from '../helper/chat-client.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { startGateway } from '../helper/gateway-process.ts'
+import { skipByDay } from '../helper/nightly.ts'
 import { seededRandom } from '../helper/seeded-random.ts'
 import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
 import { endFrame, textFrame } from '../helper/upstream-frames.ts'
@@ -61,7 +62,7 @@ async function runStreams(url: string, rounds: number): Promise<number> {
   return counts.reduce((sum, count) => sum + count, 0)
 }
 
-t.test('streams with random pauses, over TLS', async (t) => {
+t.test('streams with random pauses, over TLS', { skip: skipByDay }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'gateway-test-tls-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const certFile = join(folder, 'cert.pem')

@@ -11,6 +11,7 @@ import { runCommandHere } from '../helper/command-here.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { namedKey } from '../helper/named-key.ts'
+import { isNightly } from '../helper/nightly.ts'
 import { stateFolder } from '../helper/state-folder.ts'
 import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
 
@@ -18,7 +19,7 @@ t.setTimeout(3_600_000) // real processes, on a machine that may be busy
 
 const OPERATOR = 'operators-own-key'
 /** Of workers, and of whole gateways; `npm run chaos:keys` has more of them. */
-const KILLS = Number(process.env['KILLS'] ?? 3)
+const KILLS = Number(process.env['KILLS'] ?? (isNightly ? 3 : 2))
 /** So much an answer costs: three of them are no round number of anything. */
 const COST = 0.123457
 

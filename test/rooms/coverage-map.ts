@@ -12,14 +12,9 @@ const MEASURING = [
 const GATEWAYS = 'test/integration/'
 
 /** Take a minute and longer, most of it waiting: they start first, so that none of them runs alone at the end. */
-const LONGEST = [
-  'credits-chaos',
-  'fleet-sign-in',
-  'soak',
-  'stopped-log-reader',
-  'tracing',
-  'usage-after-deaths'
-].map((name) => `${GATEWAYS}${name}.test.ts`)
+const LONGEST = ['fleet-sign-in', 'stopped-log-reader', 'tracing', 'usage-after-deaths'].map(
+  (name) => `${GATEWAYS}${name}.test.ts`
+)
 
 /** Run commands, and a gateway of a fleet from its sources, as processes, and reach code that no other test does. */
 const COMMANDS = ['doctor', 'fleet-command', 'lint-probe', 'replay'].map(

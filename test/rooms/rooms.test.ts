@@ -23,6 +23,10 @@ t.test('npm test runs every test file once', (t) => {
 t.test('npm run nightly runs the files that have a longer form', (t) => {
   t.ok(nightlyFiles().includes('test/integration/soak.test.ts'))
   t.ok(nightlyFiles().includes('test/fleet/refresh-walk.test.ts'), 'of a room, too')
+  t.ok(
+    nightlyFiles().includes('test/frames/frame-headers.test.ts'),
+    'and properties, with all cases'
+  )
   t.notOk(nightlyFiles().includes('test/integration/signals.test.ts'))
   t.end()
 })
@@ -40,7 +44,7 @@ t.test('what measures or changes its process is alone', (t) => {
 t.test('coverage is counted where it tells something', (t) => {
   t.same(coveredBy('test/integration/signals.test.ts'), ['nothing'], 'not of many gateways')
   t.equal(coveredBy('test/dialects/answer-cost.test.ts'), null, 'not of what measures')
-  t.equal(coveredBy('test/integration/soak.test.ts'), null, 'nor of what has to start first')
+  t.equal(coveredBy('test/integration/tracing.test.ts'), null, 'nor of what has to start first')
   t.same(coveredBy('test/integration/doctor.test.ts'), [], 'of commands')
   t.same(coveredBy('test/rooms/control.ts'), [], 'of all that a room reaches')
   t.end()

@@ -65,6 +65,9 @@ const OF_THE_PROCESS = [
   /\bmock\.timers\b/
 ]
 
+/** Helpers that take longer at night; properties have more cases. */
+const LONGER_AT_NIGHT = ['nightly.ts', 'fast-check.ts', 'request-properties.ts']
+
 const root = join(import.meta.dirname, '../..')
 
 /** All test files, by their paths from the root. */
@@ -94,7 +97,10 @@ export function entries(): readonly string[] {
 
 /** What `npm run nightly` gives to tap: the files that have a longer form. */
 export function nightlyFiles(): readonly string[] {
-  return testFiles().filter((path) => sourceOf(path).includes("/helper/nightly.ts'"))
+  return testFiles().filter((path) => {
+    const source = sourceOf(path)
+    return LONGER_AT_NIGHT.some((name) => source.includes(`/helper/${name}'`))
+  })
 }
 
 function sourceOf(path: string): string {

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
+import { skipByDay } from '../helper/nightly.ts'
 
 /** More than the kernel takes for a client that reads nothing. */
 const ANSWER_CHARS = 16_000_000
@@ -20,14 +21,18 @@ t.test('an answer that its client is still reading survives the drain', async (t
   t.match(line, { status: 200, msg: 'request completed' })
 })
 
-t.test('an answer that is never read ends with CLIENT_STALL_TIMEOUT', async (t) => {
-  const { gateway } = await askForLargeAnswer(t, { CLIENT_STALL_TIMEOUT: '1' })
-  const line = await gateway.logged((one) => one['code'] === 'GW_CLIENT_STALLED')
-  t.match(line, { status: 499, stream: false })
-  t.equal(await gateway.stop(), 0)
-})
+t.test(
+  'an answer that is never read ends with CLIENT_STALL_TIMEOUT',
+  { skip: skipByDay },
+  async (t) => {
+    const { gateway } = await askForLargeAnswer(t, { CLIENT_STALL_TIMEOUT: '1' })
+    const line = await gateway.logged((one) => one['code'] === 'GW_CLIENT_STALLED')
+    t.match(line, { status: 499, stream: false })
+    t.equal(await gateway.stop(), 0)
+  }
+)
 
-t.test('a client that never reads does not hold up the end', async (t) => {
+t.test('a client that never reads does not hold up the end', { skip: skipByDay }, async (t) => {
   const { gateway } = await askForLargeAnswer(t, { DRAIN_TIMEOUT: '0.2' })
   t.equal(await gateway.stop(), 0)
 })

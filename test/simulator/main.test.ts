@@ -2,6 +2,7 @@ import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { skipByDay } from '../helper/nightly.ts'
 import { generate, upstreamRequest } from '../helper/simulator-request.ts'
 
 t.setTimeout(180_000) // real processes, on a machine that may be busy
@@ -53,45 +54,53 @@ t.test('started by fork()', async (t) => {
     t.equal(printed, '')
   })
 
-  t.test('answers a crowd with long conversations in a heap of 64 MB', async (t) => {
-    const execArgv = ['--max-old-space-size=64', '--max-semi-space-size=2']
-    const child = fork(OWN, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], execArgv })
-    t.teardown(() => child.kill('SIGKILL'))
-    const [{ port }] = await once(child, 'message')
-    const url = `http://127.0.0.1:${port}`
-    const body = JSON.stringify(upstreamRequest(`${'some words '.repeat(18_000)} sim:stall`))
-    const left = new AbortController()
-    // They stall behind their first bytes, so all are open at once.
-    const answers = await Promise.all(
-      Array.from({ length: 300 }, async () => {
-        const response = await generate(url, body, {}, left.signal)
-        const reader = response.body?.getReader()
-        const first = await reader?.read()
-        return response.status === 200 && (first?.value?.byteLength ?? 0) > 0
-      })
-    )
-    t.notOk(answers.includes(false))
-    left.abort()
-    t.equal(child.exitCode, null)
-  })
-
-  t.test('survives arguments that are nested too deeply, and millions of events', async (t) => {
-    const execArgv = ['--max-old-space-size=64', '--max-semi-space-size=2']
-    const child = fork(OWN, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], execArgv })
-    t.teardown(() => child.kill('SIGKILL'))
-    const [{ port }] = await once(child, 'message')
-    const url = `http://127.0.0.1:${port}`
-    const deep = `${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}`
-    const prompts = [`use tool write with ${deep}`, 'sim:events=100000000 sim:stall']
-    for (const prompt of prompts) {
+  t.test(
+    'answers a crowd with long conversations in a heap of 64 MB',
+    { skip: skipByDay },
+    async (t) => {
+      const execArgv = ['--max-old-space-size=64', '--max-semi-space-size=2']
+      const child = fork(OWN, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], execArgv })
+      t.teardown(() => child.kill('SIGKILL'))
+      const [{ port }] = await once(child, 'message')
+      const url = `http://127.0.0.1:${port}`
+      const body = JSON.stringify(upstreamRequest(`${'some words '.repeat(18_000)} sim:stall`))
       const left = new AbortController()
-      const body = JSON.stringify(upstreamRequest(prompt, { context: WRITE }))
-      const response = await generate(url, body, {}, left.signal)
-      await response.body?.getReader().read()
+      // They stall behind their first bytes, so all are open at once.
+      const answers = await Promise.all(
+        Array.from({ length: 300 }, async () => {
+          const response = await generate(url, body, {}, left.signal)
+          const reader = response.body?.getReader()
+          const first = await reader?.read()
+          return response.status === 200 && (first?.value?.byteLength ?? 0) > 0
+        })
+      )
+      t.notOk(answers.includes(false))
       left.abort()
+      t.equal(child.exitCode, null)
     }
-    t.equal((await fetch(`${url}/`)).status, 404, 'it serves on')
-  })
+  )
+
+  t.test(
+    'survives arguments that are nested too deeply, and millions of events',
+    { skip: skipByDay },
+    async (t) => {
+      const execArgv = ['--max-old-space-size=64', '--max-semi-space-size=2']
+      const child = fork(OWN, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], execArgv })
+      t.teardown(() => child.kill('SIGKILL'))
+      const [{ port }] = await once(child, 'message')
+      const url = `http://127.0.0.1:${port}`
+      const deep = `${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}`
+      const prompts = [`use tool write with ${deep}`, 'sim:events=100000000 sim:stall']
+      for (const prompt of prompts) {
+        const left = new AbortController()
+        const body = JSON.stringify(upstreamRequest(prompt, { context: WRITE }))
+        const response = await generate(url, body, {}, left.signal)
+        await response.body?.getReader().read()
+        left.abort()
+      }
+      t.equal((await fetch(`${url}/`)).status, 404, 'it serves on')
+    }
+  )
 
   t.test('ends cleanly on SIGTERM', async (t) => {
     const child = fork(OWN, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })

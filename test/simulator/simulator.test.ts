@@ -3,6 +3,7 @@ import { Agent as HttpAgent, request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import t from 'tap'
 import { Simulator } from '../strict-simulator/simulator.ts'
+import { skipByDay } from '../helper/nightly.ts'
 import { startSimulator, tick } from '../helper/run-simulator.ts'
 import {
   call,
@@ -113,7 +114,7 @@ t.test('connections', async (t) => {
     t.equal(simulator.stats().requests.total, 1)
   })
 
-  t.test('wait for a client that does not read', async (t) => {
+  t.test('wait for a client that does not read', { skip: skipByDay }, async (t) => {
     const { url, simulator } = await startSimulator(t)
     const socket = connect(Number(new URL(url).port), '127.0.0.1')
     const body = JSON.stringify(upstreamRequest('x sim:events=400 sim:size=100000'))
@@ -136,7 +137,7 @@ t.test('connections', async (t) => {
     t.ok(bytes > 30_000_000)
   })
 
-  t.test('a thousand answers stream at once', { timeout: 300_000 }, async (t) => {
+  t.test('a thousand answers stream at once', { skip: skipByDay, timeout: 300_000 }, async (t) => {
     const { url, simulator } = await startSimulator(t)
     const agent = new HttpAgent({ keepAlive: true })
     t.teardown(() => agent.destroy())

@@ -13,6 +13,7 @@ import {
   type TransformPoolOptions
 } from '../../src/transform/transform-pool.ts'
 import { chatBody } from '../helper/agent-request.ts'
+import { skipByDay } from '../helper/nightly.ts'
 import { requestOptions, toAnswer } from '../helper/request-options.ts'
 
 t.setTimeout(300_000) // threads that fill their heaps, on a machine that may be busy
@@ -305,18 +306,24 @@ t.test('run()', async (t) => {
     t.equal(pool.running, 0)
   })
 
-  t.test('refuses a million names in 11 MB before they end the process', async (t) => {
-    const pool = makePool(t, { threadHeapMb: 48 })
-    const names = Array.from({ length: 1_000_000 }, (_, index) => `"k${index}":1`).join(',')
-    const body = Buffer.from(`{"model":"auto","messages":[{"role":"user"}],"metadata":{${names}}}`)
-    const results = await Promise.allSettled([
-      pool.run({ ...largeJob(), body: new Uint8Array(body) }, idle()),
-      pool.lint(new Uint8Array(body), { request: requestOptions() }, idle())
-    ])
-    const reason = { code: 'GW_BODY_TOO_LARGE', status: 413, message: /with 1000004 members/ }
-    t.match(results, [{ reason }, { reason }])
-    t.ok(await pool.run(largeJob(), idle()))
-  })
+  t.test(
+    'refuses a million names in 11 MB before they end the process',
+    { skip: skipByDay },
+    async (t) => {
+      const pool = makePool(t, { threadHeapMb: 48 })
+      const names = Array.from({ length: 1_000_000 }, (_, index) => `"k${index}":1`).join(',')
+      const body = Buffer.from(
+        `{"model":"auto","messages":[{"role":"user"}],"metadata":{${names}}}`
+      )
+      const results = await Promise.allSettled([
+        pool.run({ ...largeJob(), body: new Uint8Array(body) }, idle()),
+        pool.lint(new Uint8Array(body), { request: requestOptions() }, idle())
+      ])
+      const reason = { code: 'GW_BODY_TOO_LARGE', status: 413, message: /with 1000004 members/ }
+      t.match(results, [{ reason }, { reason }])
+      t.ok(await pool.run(largeJob(), idle()))
+    }
+  )
 
   t.test('fails only the request whose thread runs out of memory', async (t) => {
     const pool = makePool(t, { threadHeapMb: 48 })

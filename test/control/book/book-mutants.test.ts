@@ -1,5 +1,6 @@
 import t from 'tap'
 import { type Copied, mutate } from '../../helper/mutant.ts'
+import { skipByDay } from '../../helper/nightly.ts'
 import { seededRandom } from '../../helper/seeded-random.ts'
 import { AllowanceCore } from '../../../src/admission/allowance-core.ts'
 import { nextAllowance, openAllowance } from '../../../src/control/allowances/allowance-ledger.ts'
@@ -188,7 +189,7 @@ const mutants: readonly Fault[] = [
 
 t.setTimeout(600_000)
 
-t.test('the simulated book notices when', (t) => {
+t.test('the simulated book notices when', { skip: skipByDay }, (t) => {
   for (const [story, file, from, to] of mutants) {
     t.test(story, async (t) => {
       const machines = await mutate(t.testdir({}), { story, file, from, to }, COPIED)

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { type Copied, mutate } from '../../helper/mutant.ts'
-import { isNightly } from '../../helper/nightly.ts'
+import { skipByDay } from '../../helper/nightly.ts'
 import { seededRandom } from '../../helper/seeded-random.ts'
 import { type BookShells, SharedFolder } from '../../helper/shared-folder.ts'
 
@@ -19,7 +19,6 @@ const COPIED: Copied = {
   files: [CONTROL, BOOK, DATABASE]
 }
 
-/** The first three are found within seconds, the others every night. */
 const faults: readonly Fault[] = [
   [
     'workers are handed credits before the lease is written',
@@ -51,9 +50,9 @@ const faults: readonly Fault[] = [
 
 t.setTimeout(900_000)
 
-t.test('the shared folder notices when', (t) => {
-  for (const [index, [story, file, from, to]] of faults.entries()) {
-    t.test(story, { skip: index > 2 && !isNightly }, async (t) => {
+t.test('the shared folder notices when', { skip: skipByDay }, (t) => {
+  for (const [story, file, from, to] of faults) {
+    t.test(story, async (t) => {
       const shells = await mutate(t.testdir({}), { story, file, from, to }, COPIED)
       t.match(await play(shells as BookShells), /^Error: /)
     })

@@ -5,13 +5,14 @@ import t from 'tap'
 import { AllowanceControl } from '../../../src/control/allowances/allowance-control.ts'
 import { BookDatabase } from '../../../src/control/book/book-database.ts'
 import { UsageBook } from '../../../src/control/book/usage-book.ts'
+import { isNightly } from '../../helper/nightly.ts'
 import { seededRandom } from '../../helper/seeded-random.ts'
 import { SharedFolder } from '../../helper/shared-folder.ts'
 
 const shells = { AllowanceControl, BookDatabase, UsageBook }
 
 /** `STEPS=1000000 node test/control/book/shared-folder.property.test.ts` plays more, `SEED=7` one world. */
-const STEPS = Number(process.env['STEPS'] ?? 6_000)
+const STEPS = Number(process.env['STEPS'] ?? (isNightly ? 6_000 : 2_000))
 const SEED = Number(process.env['SEED'] ?? 0)
 const WORLD_STEPS = 200
 
