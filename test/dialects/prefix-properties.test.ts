@@ -22,7 +22,7 @@ import { simulatorOptions } from '../helper/request-options.ts'
 t.setTimeout(600_000)
 
 const HISTORY = '"history":['
-const RUNS = Number(process.env['PREFIX_RUNS'] ?? (isNightly ? 300 : 100))
+const RUNS = Number(process.env['PREFIX_RUNS'] ?? (isNightly ? 300 : 50))
 
 for (const dialect of DIALECT_NAMES) {
   for (const form of ['path', 'target'] as const) {

@@ -87,7 +87,7 @@ t.test('the page of the description in a browser', { skip }, async (t) => {
 })
 
 t.test('without the dashboard, the page of the description has no script', async (t) => {
-  const gateway = await startGateway({ env: { DASHBOARD: 'off' } })
+  const gateway = await startGateway({ env: { DASHBOARD: 'off', WORKERS: '1' } })
   t.teardown(() => gateway.destroy())
   const response = await fetch(`${gateway.url}/docs`)
   t.notMatch(response.headers.get('content-security-policy'), /script-src|connect-src/)

@@ -271,7 +271,7 @@ t.test('in a browser', { skip: executable === null ? NO_CHROMIUM : false }, asyn
 })
 
 t.test('without a provider there is nothing', async (t) => {
-  const gateway = await startGateway({ env: { PROXY_API_KEY: OPERATOR } })
+  const gateway = await startGateway({ env: { PROXY_API_KEY: OPERATOR, WORKERS: '1' } })
   t.teardown(() => gateway.destroy())
   const nobody = new PanelClient(gateway.url)
   for (const path of ['', '/callback?code=a&state=b', '/sign-out'])

@@ -251,7 +251,7 @@ t.test('requests, long after they have ended, say why they failed', async (t) =>
 })
 
 t.test('wrong fields are named, and nothing is done', async (t) => {
-  const gateway = await startGateway({ env: { PROXY_API_KEY: OPERATOR } })
+  const gateway = await startGateway({ env: { PROXY_API_KEY: OPERATOR, WORKERS: '1' } })
   t.teardown(() => gateway.destroy())
   const program = PanelClient.withKey(gateway.url, OPERATOR)
   const wrong: readonly (readonly [param: string, body: object])[] = [
@@ -384,7 +384,12 @@ t.test('nobody else gets in', async (t) => {
 
 t.test('changes need TLS or this machine', async (t) => {
   const gateway = await startGateway({
-    env: { PROXY_API_KEY: OPERATOR, SERVER_HOST: '0.0.0.0', TRUSTED_PROXIES: '127.0.0.2' }
+    env: {
+      PROXY_API_KEY: OPERATOR,
+      WORKERS: '1',
+      SERVER_HOST: '0.0.0.0',
+      TRUSTED_PROXIES: '127.0.0.2'
+    }
   })
   t.teardown(() => gateway.destroy())
   const { port } = new URL(gateway.url)
@@ -414,7 +419,7 @@ t.test('changes need TLS or this machine', async (t) => {
 })
 
 t.test('a gateway without keys: this machine may, foreign pages may not', async (t) => {
-  const gateway = await startGateway()
+  const gateway = await startGateway({ env: { WORKERS: '1' } })
   t.teardown(() => gateway.destroy())
   const { url } = gateway
   const session = await new PanelClient(url, ofPage(url)).get('/dashboard/session')
@@ -449,7 +454,7 @@ t.test('a gateway without keys: this machine may, foreign pages may not', async 
 })
 
 t.test('the first named key of a gateway without keys, for whoever insists', async (t) => {
-  const gateway = await startGateway()
+  const gateway = await startGateway({ env: { WORKERS: '1' } })
   t.teardown(() => gateway.destroy())
   const program = new PanelClient(gateway.url)
   const made = await program.post(KEYS, { name: 'first', without_operator_key: true })
@@ -459,7 +464,7 @@ t.test('the first named key of a gateway without keys, for whoever insists', asy
 })
 
 t.test('a gateway that has started again takes no form of before', async (t) => {
-  const env = { PROXY_API_KEY: OPERATOR }
+  const env = { PROXY_API_KEY: OPERATOR, WORKERS: '1' }
   const first = await startGateway({ env })
   const page = await PanelClient.signedIn(first.url, OPERATOR)
   const { port } = new URL(first.url)
@@ -623,6 +628,7 @@ t.test('signs in to Kiro, cancels, and signs out', async (t) => {
   t.teardown(() => services.close())
   const env = {
     PROXY_API_KEY: OPERATOR,
+    WORKERS: '1',
     KIRO_OIDC_URL: services.url,
     KIRO_AUTH_URL: services.url,
     LOGIN_ON_START: 'true'
@@ -729,6 +735,7 @@ t.test('a trusted proxy names who operates the gateway', async (t) => {
   const gateway = await startGateway({
     env: {
       PROXY_API_KEY: OPERATOR,
+      WORKERS: '1',
       SERVER_HOST: '0.0.0.0',
       TRUSTED_PROXIES: '127.0.0.1',
       DASHBOARD_TRUSTED_HEADER: 'X-Forwarded-User',

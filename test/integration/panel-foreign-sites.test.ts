@@ -105,7 +105,8 @@ for (const [about, key] of [
 ] as const) {
   t.test(`a gateway ${about}`, { skip: executable === null ? NO_CHROMIUM : false }, async (t) => {
     if (executable === null) return
-    const gateway = await startGateway(key === null ? {} : { env: { PROXY_API_KEY: key } })
+    const keys = key === null ? {} : { PROXY_API_KEY: key }
+    const gateway = await startGateway({ env: { WORKERS: '1', ...keys } })
     t.teardown(() => gateway.destroy())
     const port = await foreignSite(t)
     const browser = await Browser.start({ executable, knowsExamples: true })

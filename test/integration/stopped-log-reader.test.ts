@@ -6,9 +6,9 @@ import { isNightly } from '../helper/nightly.ts'
 t.setTimeout(900_000) // real processes, on a machine that may be busy
 
 /** More than a pipe and all processes together keep the lines of. */
-const REQUESTS = 1600
+const REQUESTS = 1300
 /** More than a pipe alone does. */
-const FEWER = 600
+const FEWER = 300
 /** With a name as long as this their lines are longer. */
 const LONG_ID = 'x'.repeat(128)
 /** Whoever waits for the reader waits for all of it. */
@@ -66,9 +66,9 @@ async function start(t: Test, output: 'socket' | 'pipe'): Promise<GatewayProcess
 }
 
 /** A container has a pipe. Sockets, as of service managers, are at test/observe/line-writer.test.ts by day. */
-const STANDING = isNightly ? (['pipe', 'socket'] as const) : (['pipe'] as const)
+const OUTPUTS = isNightly ? (['pipe', 'socket'] as const) : (['pipe'] as const)
 
-for (const output of STANDING) {
+for (const output of OUTPUTS) {
   t.test(`a log reader that stands still, at the end of a ${output}`, async (t) => {
     const gateway = await start(t, output)
     gateway.output.pause()
@@ -91,7 +91,7 @@ for (const output of STANDING) {
   })
 }
 
-for (const output of ['pipe', 'socket'] as const) {
+for (const output of OUTPUTS) {
   t.test(`a log reader that is gone, at the end of a ${output}, ends nothing`, async (t) => {
     const gateway = await start(t, output)
     const pids = gateway.workerPids()

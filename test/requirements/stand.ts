@@ -47,15 +47,29 @@ export class Stand {
   readonly url: string
   /** The same with a gateway whose streams say something in each silence of `HEARTBEAT_MS`. */
   readonly talkative: Stand
+  /** Size of the largest body to be sent. */
+  readonly largestMb: number
   readonly #sent: UpstreamPayload[]
 
-  private constructor(url: string, sent: UpstreamPayload[], talkative: Stand | null) {
+  private constructor(
+    url: string,
+    {
+      sent,
+      talkative = null,
+      largestMb
+    }: {
+      readonly sent: UpstreamPayload[]
+      readonly talkative?: Stand | null
+      readonly largestMb: number
+    }
+  ) {
     this.url = url
+    this.largestMb = largestMb
     this.#sent = sent
     this.talkative = talkative ?? this
   }
 
-  static async start(t: Test): Promise<Stand> {
+  static async start(t: Test, largestMb: number): Promise<Stand> {
     const simulator = new Simulator({ gapMs: 0 })
     const { url } = await simulator.start()
     t.teardown(() => simulator.close())
@@ -85,7 +99,8 @@ export class Stand {
       return gateway.url
     }
     const [own, talkative] = await Promise.all([start(RARE_HEARTBEAT_MS), start(HEARTBEAT_MS)])
-    return new Stand(own, sent, new Stand(talkative, sent, null))
+    const common = { sent, largestMb }
+    return new Stand(own, { ...common, talkative: new Stand(talkative, common) })
   }
 
   /** The request that the upstream got last. */

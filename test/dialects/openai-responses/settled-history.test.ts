@@ -154,7 +154,7 @@ function tame(conversation: GrownConversation): GrownConversation {
 }
 
 /** Conversations of each form. */
-const RUNS = isNightly ? 200 : 80
+const RUNS = isNightly ? 200 : 40
 
 let wentOn = 0
 let askedForWhole = 0
