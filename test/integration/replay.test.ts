@@ -243,6 +243,8 @@ t.test(
     const { pointer: place, was: then, is: today } = FAULT
     t.match(difference, { part: 'answer', number: Number, pointer: place, was: then, is: today })
 
+    // By day from one side: the broken version is compiled anew for each of the others.
+    if (!isNightly) return
     const replayBroken = (...args: readonly string[]) =>
       runKiroGateway(['replay', ...args], { cwd: work, entry: program })
     const again = await replayBroken('--fast', captured)
