@@ -17,6 +17,9 @@ const WORDS = 'one two three four five six seven eight nine ten eleven twelve'.s
 /** Characters of long conversations: below and above what is converted in a thread. */
 const HISTORIES = [20_000, 60_000, 140_000, 300_000]
 
+/** So many times longer is what a client is told that rests: it is more than systems hold that it has not read. */
+const LONGER_FOR_THE_SLOW = 15
+
 /** Control words that change when an answer comes, and not what it says. */
 const PACES = [
   '',
@@ -169,7 +172,7 @@ export class Agents {
     const isFault = chance.isTrue(this.#character.wishedFaults)
     const dialect = chance.pick(DIALECTS)
     const isStreamed = chance.isTrue(0.8)
-    return {
+    const ask = {
       id,
       port: this.#pickGateway(chance).port,
       dialect,
@@ -178,10 +181,14 @@ export class Agents {
       text: `${id}: ${text}.`,
       talk: null,
       words: isFault ? chance.pick(WISHED_FAULTS) : chance.pick(PACES),
+      isAtOnce: isFault && id % 2 === 0,
       key: keys.length === 0 ? null : Math.floor(chance.random() * keys.length),
       history: chance.isTrue(this.#character.longTalks) ? chance.pick(HISTORIES) : 0,
       leavesAfterMs: chance.isTrue(0.06) ? chance.between(0, 8_000) : null,
       restsMs: chance.isTrue(0.04) ? chance.between(100, 20_000) : 0
     }
+    if (ask.restsMs === 0) return ask
+    const long = Array.from({ length: LONGER_FOR_THE_SLOW }, () => text).join(' ')
+    return { ...ask, text: `${id}: ${long}.` }
   }
 }

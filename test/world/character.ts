@@ -63,6 +63,10 @@ export const POWER_FAULTS: readonly FaultName[] = ['power loss']
 /** Part of the links on which several writes arrive at once. */
 const JOINED = 0.3
 
+/** Part of the ways to the upstream whose jitter is a multiple of a short latency: a reset may be slower than a new connection. */
+const UNEVEN = 0.3
+const UNEVEN_MS = 5
+
 /** What one world is like, all of it drawn from its seed before anything happens. */
 export interface Character {
   readonly workers: number
@@ -101,14 +105,18 @@ export function drawCharacter(world: World): Character {
   const ofDisk = signIn === null || isCalm ? [] : DISK_FAULTS
   const ofPower = !isCalm && Chance.for(world.seed, 'power').isTrue(POWER) ? POWER_FAULTS : []
   const limits = { workers, maxConnections }
-  const character = joinPieces(
-    Chance.for(world.seed, 'joined'),
-    drawRest(world, limits, { signIn, faults: [...drawn, ...ofDisk, ...ofPower] })
-  )
+  const rest = drawRest(world, limits, { signIn, faults: [...drawn, ...ofDisk, ...ofPower] })
+  const joined = joinPieces(Chance.for(world.seed, 'joined'), rest)
+  const character = joggle(Chance.for(world.seed, 'uneven'), joined)
   const fleet = drawFleet(world.seed, character.keys.length)
   if (fleet === null) return character
-  const faults = isCalm ? [] : [...character.faults, ...FLEET_FAULTS]
+  const faults = isCalm ? [] : [...character.faults.filter(canHitFleet), ...FLEET_FAULTS]
   return { ...character, fleet, faults }
+}
+
+/** A fleet's lease goes by the clock that all processes of a machine have, and here one of them jumps alone. */
+export function canHitFleet(name: FaultName): boolean {
+  return name !== 'clock'
 }
 
 /** A part of the links that leave writes as they are; drawn apart, so that nothing else of a world changes. */
@@ -117,6 +125,13 @@ function joinPieces(chance: Chance, character: Character): Character {
     chance.isTrue(JOINED) && link.pieces === 'whole' ? { ...link, pieces: 'joined' } : link
   const { toUpstream, toGateway } = character
   return { ...character, toUpstream: joined(toUpstream), toGateway: joined(toGateway) }
+}
+
+/** Stays below the 10 ms that the gateway gives a peer to notice a reset: nothing could tell it of more. */
+function joggle(chance: Chance, character: Character): Character {
+  const { toUpstream } = character
+  if (!chance.isTrue(UNEVEN) || toUpstream.jitterMs >= UNEVEN_MS) return character
+  return { ...character, toUpstream: { ...toUpstream, jitterMs: UNEVEN_MS } }
 }
 
 function drawRest(
@@ -161,7 +176,6 @@ function drawKey(world: World): KeyPlan {
   }
 }
 
-/** Jitter stays below the 10 ms that the gateway gives a peer to notice a reset: nothing could tell it of more. */
 function drawLink(world: World, latencies: readonly number[]): LinkNature {
   const latencyMs = world.pick(latencies)
   return {

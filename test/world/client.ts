@@ -23,6 +23,8 @@ export interface Ask {
   readonly talk: { readonly before: readonly Turn[]; readonly paths: readonly string[] } | null
   /** Control words for the simulator. */
   readonly words: string
+  /** Whether the upstream says all of it at once, also its failure. */
+  readonly isAtOnce: boolean
   /** Number of its named key; `null` for the operator's. */
   readonly key: number | null
   /** Characters of conversation before the question. */
@@ -140,9 +142,10 @@ async function read(
 const HISTORY = 'What was said before, and is of no matter now. '
 
 /** What the agent asks: the text that it wants, and the calls. */
-export function promptOf({ id, text, talk, words }: Ask): string {
+export function promptOf({ id, text, talk, words, isAtOnce }: Ask): string {
   const said = talk === null ? text : saidOf(text)
-  return `ask-${id} sim:say=${JSON.stringify(said)} ${words}${wishFor(talk?.paths ?? [])}`
+  const pace = isAtOnce ? ' sim:gap=0' : ''
+  return `ask-${id} sim:say=${JSON.stringify(said)} ${words}${pace}${wishFor(talk?.paths ?? [])}`
 }
 
 /** Text without the calls behind it. */
@@ -204,8 +207,11 @@ function judgeStream({ dialect }: Ask, body: string): Outcome {
     const line = block.split('\n').find((one) => one.startsWith('data: '))
     if (line === undefined) continue
     const json = line.slice('data: '.length)
+    const isOver = told.isWhole || told.isError
+    const { text: before } = told
     if (json === '[DONE]') told.isWhole = true
     else Tellers[dialect](JSON.parse(json) as Json, told)
+    if (isOver) told.text = before // no client reads on behind an end or an error
   }
   const { calls, isWhole, isCut, isError } = told
   const text = told.text + calls.map(textOfCall).join('')

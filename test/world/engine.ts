@@ -21,6 +21,8 @@ export class WorldEngine {
   /** Newest last. Bounded by MOST_SNAPSHOTS. */
   #snapshots: EngineSnapshot[] = []
   #runs = 1
+  /** Begins the process that is due; `null` while one runs. */
+  #begin: (() => void) | null = null
 
   constructor(world: World) {
     this.#world = world
@@ -51,12 +53,18 @@ export class WorldEngine {
     this.#snapshots = []
     this.#runs += 1
     this.actor = this.#world.spawn('valkey')
-    const begin = (): void => {
+    this.#begin = () => {
+      this.#begin = null
       this.#data.begin(runName(this.#runs), found)
       this.#world.note(`begins as run ${this.#runs} and has ${kept}`)
       this.start()
     }
-    this.#world.after(downMs, begin, { actor: this.actor })
+    this.#world.after(downMs, () => this.beginNow(), { actor: this.actor })
+  }
+
+  /** The next process takes its place at once, if one is due. */
+  beginNow(): void {
+    this.#world.as(this.actor, () => this.#begin?.())
   }
 
   /** As FLUSHALL: the process goes on. */

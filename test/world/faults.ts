@@ -57,6 +57,8 @@ export class Faults {
   readonly #options: FaultOptions
   /** Virtual ms. */
   readonly #pausedUntil = new Map<Actor, number>()
+  /** When a primary was stopped last: it counts its beats, and may not miss a worker that stands still meanwhile. */
+  #primaryPausedAt = -Infinity
   #isOver = false
 
   constructor(options: FaultOptions) {
@@ -77,6 +79,7 @@ export class Faults {
       fleet?.onBack(gateway)
     }
     reach.cutOff.clear()
+    engine?.beginNow()
     if (engine !== null) engine.actor.isPaused = false
     upstream.actor.isPaused = false
     reach.state = 'open'
@@ -129,8 +132,9 @@ export class Faults {
     },
     'pause primary': (chance) => {
       const gateway = this.#pickGateway(chance)
-      const { fleet } = this.#options
+      const { fleet, world } = this.#options
       const pauseMs = chance.pick([50, 500, 3_000])
+      this.#primaryPausedAt = world.now
       fleet?.onTrouble(gateway)
       this.#later(pauseMs, () => fleet?.onTrouble(gateway))
       this.#pause(gateway.primaryActor, pauseMs)
@@ -282,11 +286,14 @@ export class Faults {
   #pause(actor: Actor, pauseMs: number): void {
     const { world, touches } = this.#options
     touches.onPause(actor, pauseMs)
-    const until = Math.max(this.#pausedUntil.get(actor) ?? 0, world.now + pauseMs)
+    const begunAt = world.now
+    const until = Math.max(this.#pausedUntil.get(actor) ?? 0, begunAt + pauseMs)
     this.#pausedUntil.set(actor, until)
     actor.isPaused = true
     this.#later(pauseMs, () => {
-      if ((this.#pausedUntil.get(actor) ?? 0) <= world.now) actor.isPaused = false
+      if ((this.#pausedUntil.get(actor) ?? 0) > world.now) return
+      if (actor.isPaused && this.#primaryPausedAt < begunAt) touches.onResume(actor, pauseMs)
+      actor.isPaused = false
     })
   }
 

@@ -1,6 +1,7 @@
 import { Chance } from './chance.ts'
 import {
   ALL_FAULTS,
+  canHitFleet,
   type Character,
   DISK_FAULTS,
   type FaultName,
@@ -47,7 +48,8 @@ function whenBusy(seed: number, character: Character): Character {
   const chance = Chance.for(seed, 'busy')
   const workers = chance.pick([2, 2, 3])
   const maxConnections = workers + chance.pick([0, 1, 2])
-  const some = drawSome(chance, ALL_FAULTS)
+  const drawn = drawSome(chance, ALL_FAULTS)
+  const some = character.fleet === null ? drawn : drawn.filter(canHitFleet)
   const faults = [...some, ...character.faults.filter((name) => OF_SOME_WORLDS.includes(name))]
   const { signIn, env, toUpstream, toGateway } = character
   const isRenewed = signIn !== null && !faults.includes('clock')

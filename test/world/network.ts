@@ -48,6 +48,8 @@ export class Network {
   onSent: (link: Link, bytes: Buffer) => void = () => {}
   /** Called for a connection that is refused, or whose first packet is lost. */
   onUnreachable: (link: Link) => void = () => {}
+  /** Called for a connection on which nothing arrives any more. */
+  onVanished: (link: Link) => void = () => {}
   #nextPort = 40_000
 
   constructor(world: World, options: NetworkOptions) {
@@ -144,6 +146,7 @@ export class Link {
   /** Packets are lost from now on; keep-alive probes find out later. */
   vanish(): void {
     this.isVanished = true
+    this.network.onVanished(this)
     for (const end of [this.client, this.server]) end?.probe()
   }
 

@@ -1,7 +1,8 @@
 import { reserveOf } from '../../src/control/budget/ledger-entry.ts'
+import { shapeDeltas } from '../../src/simulator/spoken-text.ts'
 import { WISHED_FAULTS } from './agents.ts'
 import type { Character } from './character.ts'
-import type { Ask, Outcome } from './client.ts'
+import { type Ask, type Outcome, saidOf } from './client.ts'
 import type { WorldFleet } from './fleet.ts'
 import { WorldKeys } from './keys.ts'
 import { isGatewayPort, UPSTREAM_PORT, type WorldGateway } from './gateway.ts'
@@ -34,6 +35,11 @@ const ATTEMPTS_OF: Readonly<Record<string, number>> = {
   'sim:overloaded': 3,
   'sim:unavailable': 3
 }
+
+/** Wished faults that come in the answer itself, behind the first half of its text. */
+const SAID_IN_THE_MIDDLE = ['sim:exception-mid', 'sim:error-mid', 'sim:corrupt']
+/** A connection that was lost in silence is found out 25 s after the last that was heard on it. */
+const NOTICED_MS = 27_000
 
 /** Until a request has reached its worker, is read and converted, and its refusal is on its way. */
 const LATE_MS = 10_000
@@ -125,8 +131,10 @@ export class Rules {
     this.touches = new Touches({
       ...options,
       isOpen: (ask) => this.#open.has(ask),
-      onAttempt: (ask, attempt) => this.#checkAttempts(ask, attempt)
+      onAttempt: (ask, attempt) => this.#checkAttempts(ask, attempt),
+      onHang: ({ name }) => this.#refuse(`${name} stood still for long, and was not killed`)
     })
+    options.network.onVanished = (link) => this.#lookWhetherItIsNoticed(link)
     for (const gateway of options.gateways)
       gateway.onKilled = (worker) => {
         this.keys.onDeath()
@@ -174,34 +182,36 @@ export class Rules {
       case 'whole':
         return text === ask.text ? null : 'the answer looks whole, and is not'
       case 'cut short':
-        return ask.words === 'sim:no-end' || text !== ask.text
-          ? null
-          : 'a whole answer is called cut short'
+        if (ask.words === 'sim:no-end') return null
+        return text === ask.text
+          ? 'a whole answer is called cut short'
+          : 'an answer that broke is called cut short'
       case 'error':
         if (this.keys.mayRefuse(ask, status) || this.#mayBeLate(body)) return null
         if (this.#options.fleet?.mayNotServe(ask.port, body) === true) return null
         if (this.#wasGivenUp(ask, outcome)) return 'it was given up although it could be sent again'
-        return harm !== 'none' || WISHED_FAULTS.includes(ask.words)
-          ? null
-          : 'it failed, and nothing was wrong'
+        if (harm !== 'none') return null
+        if (!WISHED_FAULTS.includes(ask.words)) return 'it failed, and nothing was wrong'
+        return isAsFarAsSaid(ask, text) ? null : 'what was said before its failure is missing'
       case 'broken':
         return harm === 'broken' ? null : 'the answer broke off without an error'
     }
   }
 
   /** A failure that another attempt mends gets one, unless many were made lately. */
-  #wasGivenUp({ id, words }: Ask, { status, text }: Outcome): boolean {
+  #wasGivenUp({ id, words }: Ask, { text }: Outcome): boolean {
     const attempts = ATTEMPTS_OF[words]
-    if (attempts === undefined || text !== '' || status === 200) return false
+    if (attempts === undefined || text !== '') return false
     if (this.touches.harmOf(id) !== 'none') return false
     const { workers } = this.#options.character
     const mayBeSpent = this.touches.sentAgainWithin(MINUTE_MS) + 1 > 10 / workers
     return this.touches.timesSent(id) < attempts && !mayBeSpent
   }
 
-  /** A token that was refused costs another one. */
+  /** One is enough unless something fails. A token that was refused costs another one. */
   #checkAttempts(ask: number, attempt: number): void {
-    const most = MOST_ATTEMPTS + (this.#options.character.signIn === null ? 0 : 1)
+    const mayFail = WISHED_FAULTS.includes(this.#open.get(ask)?.ask.words ?? '')
+    const most = (mayFail ? MOST_ATTEMPTS : 1) + (this.#options.character.signIn === null ? 0 : 1)
     if (attempt > most) this.#refuse(`ask-${ask} is attempted ${attempt} times, and ${most} may be`)
   }
 
@@ -218,6 +228,18 @@ export class Rules {
             this.#refuse(`ask-${id} has left, and the upstream still answers it`)
     }
     world.after(waitMs, look, { actor: world.nature })
+  }
+
+  /** A connection to the upstream that was lost in silence is not kept for ever. */
+  #lookWhetherItIsNoticed({ port, client }: Link): void {
+    if (port !== UPSTREAM_PORT) return
+    const { world } = this.#options
+    const { now } = world
+    const look = (): void => {
+      if (client.isGone || this.touches.pausedUntil > now) return
+      this.#refuse(`:${client.localPort} vanished at ${now.toFixed(3)}, and is still open`)
+    }
+    world.after(NOTICED_MS, look, { actor: world.nature })
   }
 
   /** Waits for a connection may be limited. */
@@ -410,6 +432,9 @@ export class Rules {
 
   #checkBudget(gateway: WorldGateway): void {
     const { waiting, members, maxConnections, unleased } = gateway.primary.budget.state()
+    const configured = gateway.config.pool.maxConnections
+    if (!gateway.isInFleet && maxConnections !== configured)
+      this.#refuse(`the budget is ${maxConnections}, and ${configured} are configured`)
     if (waiting > 0) this.#refuse(`${waiting} requests wait in a world without clients`)
     const leased = members.reduce((sum, one) => sum + (one.leased ?? 0), 0)
     if (maxConnections !== null && leased + (unleased ?? 0) !== maxConnections)
@@ -474,6 +499,13 @@ export class Rules {
   #refuse(problem: string): void {
     this.#options.world.fail(new Violation(problem))
   }
+}
+
+/** Whether a stream that fails as its question wished has all that the upstream said before. */
+function isAsFarAsSaid({ words, isStreamed, text }: Ask, got: string): boolean {
+  if (!isStreamed || !SAID_IN_THE_MIDDLE.includes(words)) return true
+  const deltas = [...shapeDeltas(saidOf(text), { events: undefined, size: undefined })]
+  return got === deltas.slice(0, Math.ceil(deltas.length / 2)).join('')
 }
 
 function timersOf({ queue }: Actor): number {

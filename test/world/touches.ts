@@ -15,6 +15,8 @@ const BACK_OFF_MS = 500
 const KEPT_MS = 600_000
 /** A worker that stands still for longer may be taken for one that hangs, and requests in it may time out. */
 export const LONG_PAUSE_MS = 10_000
+/** A worker that has said nothing for so long is killed, also while it starts. */
+const HANG_MS = 35_000
 
 export interface TouchOptions {
   readonly world: World
@@ -24,6 +26,8 @@ export interface TouchOptions {
   readonly isOpen: (ask: number) => boolean
   /** Called with each attempt at a question that no fault has met, from 1. */
   readonly onAttempt: (ask: number, attempt: number) => void
+  /** Called with a worker that goes on although it stood still for so long that it hung. */
+  readonly onHang: (worker: Actor) => void
 }
 
 /**
@@ -92,6 +96,12 @@ export class Touches {
     if (pauseMs <= LONG_PAUSE_MS) return
     this.#suspects.set(worker, this.#options.world.now + pauseMs + CONSEQUENCE_MS)
     this.#touchAllIn(worker, 'its worker stood still')
+  }
+
+  /** A process goes on after it stood still, while its primary did not. */
+  onResume(worker: Actor, pauseMs: number): void {
+    if (pauseMs >= HANG_MS && this.#suspects.has(worker) && !worker.isGone)
+      this.#options.onHang(worker)
   }
 
   /** A worker is to be killed by a fault. */

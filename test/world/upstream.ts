@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { ConnectionCensus } from '../strict-simulator/connection-census.ts'
 import { RequestRate } from '../strict-simulator/request-rate.ts'
 import { StrictUpstream } from '../strict-simulator/strict-upstream.ts'
+import { Chance } from './chance.ts'
 import { UPSTREAM_PORT } from './gateway.ts'
 import { WorldSocket } from './network.ts'
 import type { Actor, World } from './world.ts'
@@ -12,6 +13,9 @@ import type { Actor, World } from './world.ts'
 const ASKED = /ask-(\d+)\b/
 /** The whole body of a renewal. */
 const REFRESH = /^\{"refreshToken":"([^"]+)"\}$/
+
+/** In most worlds a connection stays until the gateway closes it. */
+const IDLE_MS = [null, null, 300, 3_000]
 
 /** The strict simulator as a process of the world; counts connections as the real upstream would. */
 export class WorldUpstream {
@@ -36,11 +40,16 @@ export class WorldUpstream {
 
   readonly #world: World
   readonly #tokenLifetimeS: number | null
+  /** After so long it closes what nobody asks on, and has not said so; `null` if never. */
+  readonly #idleMs: number | null
+  /** How many requests there were when the last answer on a connection ended. */
+  readonly #lastAnswers = new WeakMap<Socket, number>()
 
   /** `tokenLifetimeS`: for access tokens that it issues. */
   constructor(world: World, tokenLifetimeS: number | null) {
     this.#world = world
     this.#tokenLifetimeS = tokenLifetimeS
+    this.#idleMs = Chance.for(world.seed, 'upstream').pick(IDLE_MS)
     this.actor = world.spawn('upstream')
   }
 
@@ -74,7 +83,10 @@ export class WorldUpstream {
       const { socket } = request
       this.requests += 1
       this.busy.add(socket)
-      response.once('close', () => this.busy.delete(socket))
+      response.once('close', () => {
+        this.busy.delete(socket)
+        this.#closeIfIdle(socket)
+      })
       void current.run({ id: null }, () => upstream.handle(request, response)) // rejects only for a bug, which must be seen
     })
     server.keepAliveTimeout = 600_000
@@ -89,5 +101,16 @@ export class WorldUpstream {
       })
     })
     server.listen(UPSTREAM_PORT, '127.0.0.1')
+  }
+
+  /** A load balancer's way: whoever asks on it meanwhile gets a reset. */
+  #closeIfIdle(socket: Socket): void {
+    if (this.#idleMs === null) return
+    const { requests } = this
+    this.#lastAnswers.set(socket, requests)
+    const look = (): void => {
+      if (this.#lastAnswers.get(socket) === requests && !this.busy.has(socket)) socket.destroy()
+    }
+    setTimeout(look, this.#idleMs).unref()
   }
 }

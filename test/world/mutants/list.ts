@@ -254,7 +254,8 @@ export const MUTANTS: readonly Mutant[] = [
     path: CONNECTION,
     from: 'const timer = setTimeout(() => this.reset(reason), patienceMs)',
     to: 'const timer = setTimeout(() => this.reset(reason), patienceMs * 1e5)',
-    mended: 'd3962d6f'
+    mended: 'd3962d6f',
+    needs: ['halve']
   },
   {
     name: 'a peer has no time to notice a reset',
@@ -270,7 +271,8 @@ export const MUTANTS: readonly Mutant[] = [
     path: 'src/upstream/connections/open-socket.ts',
     from: 'setKeepAlive(true',
     to: 'setKeepAlive(false',
-    mended: '44879cda'
+    mended: '44879cda',
+    needs: ['vanish']
   },
   {
     name: 'a request is sent again after the first byte',
@@ -327,11 +329,11 @@ export const MUTANTS: readonly Mutant[] = [
     mended: 'bf957317'
   },
   {
-    name: 'an answer that ends early is not called cut off',
+    name: 'an answer that broke looks cut short',
     room: 'reply',
-    path: READER,
-    from: "const parts = this.#parts.isClosed ? this.#parts.end() : this.#parts.cutOff('lost')",
-    to: 'const parts = this.#parts.end()',
+    path: ATTEMPT,
+    from: "return error.code === 'GW_STREAM_TRUNCATED' || (this.isClosed && isLoss(error))",
+    to: "return error.code === 'GW_STREAM_TRUNCATED' || isLoss(error)",
     mended: 'bf957317'
   },
   {
@@ -342,11 +344,11 @@ export const MUTANTS: readonly Mutant[] = [
     to: "if (end === null) return (this.#phase = 'stopped')"
   },
   {
-    name: 'the last joined piece is lost',
+    name: 'the last joined piece comes behind the end',
     room: 'reply',
     path: STREAM,
-    from: '    this.#writeJoined()\n    const text = this.#parts',
-    to: '    const text = this.#parts',
+    from: '      this.#writeJoined()\n      this.#add(this.#options.writer.push(part))',
+    to: '      this.#add(this.#options.writer.push(part))',
     mended: 'fb7422a9'
   },
   {
@@ -371,14 +373,6 @@ export const MUTANTS: readonly Mutant[] = [
     from: "if (phase === 'answering' && !this.#isUnwritable) this.#options.sink.flush()",
     to: "if (phase === 'connecting' && !this.#isUnwritable) this.#options.sink.flush()",
     mended: '8047e327'
-  },
-  {
-    name: 'heartbeats go on after the end',
-    room: 'reply',
-    path: STREAM,
-    from: '    const waitMs = isDue ? heartbeatMs : heartbeatMs - silentMs\n',
-    to: '    const waitMs = isDue ? 1 : heartbeatMs - silentMs\n',
-    mended: '3ecac9ed'
   },
   {
     name: 'held chunks are lost at the end of their connection',
@@ -430,7 +424,8 @@ export const MUTANTS: readonly Mutant[] = [
     path: WORKER,
     from: 'await this.#turns.drain({ timeoutMs: patienceMs, ...lastWords() })',
     to: 'await this.#turns.drain({ timeoutMs: 0 * patienceMs, ...lastWords() })',
-    mended: '2735a3db'
+    mended: '2735a3db',
+    needs: ['restart']
   },
   {
     name: 'workers that leave do not wait for their clients',
@@ -438,7 +433,8 @@ export const MUTANTS: readonly Mutant[] = [
     path: WORKER,
     from: 'await withinTime(listener.close(), current.config.cluster.drainTimeoutMs)\n    if',
     to: 'void withinTime(listener.close(), current.config.cluster.drainTimeoutMs)\n    if',
-    mended: '6986790f'
+    mended: '6986790f',
+    needs: ['restart']
   },
   {
     name: 'a successor is killed with its predecessor',
@@ -446,21 +442,16 @@ export const MUTANTS: readonly Mutant[] = [
     path: SUPERVISOR,
     from: 'this.#letGo(predecessor, onGone)?.retire()',
     to: 'this.#letGo(predecessor, onGone)?.kill()',
-    mended: '2735a3db'
+    mended: '2735a3db',
+    needs: ['restart']
   },
   {
     name: 'a dead worker is not replaced',
     room: 'workers',
     path: SUPERVISOR,
     from: "this.#after(slot, state.delayMs, () => this.#on(slot, 'retry', null))",
-    to: "this.#after(slot, state.delayMs * 1e5, () => this.#on(slot, 'retry', null))"
-  },
-  {
-    name: 'the timer of a worker that has left stays',
-    room: 'workers',
-    path: SUPERVISOR,
-    from: '      clearTimeout(leaving.timer)\n',
-    to: ''
+    to: "this.#after(slot, state.delayMs * 1e5, () => this.#on(slot, 'retry', null))",
+    needs: ['kill']
   },
   {
     name: 'a worker that hangs is not killed',
@@ -468,7 +459,8 @@ export const MUTANTS: readonly Mutant[] = [
     path: 'src/control/workers/stall-watch.ts',
     from: 'worker.kill(`gave no sign of life for ${silentMs / 1000} s`)',
     to: 'void silentMs',
-    mended: '7248eeda'
+    mended: '7248eeda',
+    needs: ['pause']
   },
   {
     name: 'a reload does not resize the budget',
@@ -635,6 +627,14 @@ export const MUTANTS: readonly Mutant[] = [
     path: 'src/frames/frame-decoder.ts',
     from: 'if (crc32(bytes.subarray(at, checksumAt)) !== uint32(bytes, checksumAt)) {',
     to: 'if (checksumAt < 0) {'
+  },
+  {
+    name: 'good frames before a corrupt one are lost',
+    room: 'reply',
+    path: 'src/frames/frame-decoder.ts',
+    from: 'if (this.#failure === null || frames.length === 0) throw error',
+    to: 'throw error',
+    mended: '38024654'
   },
   {
     name: 'a failure in the middle is not told',

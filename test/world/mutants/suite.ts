@@ -29,6 +29,8 @@ interface Result {
   /** Test file that noticed the mistake first; null if none did. */
   readonly noticedBy: string | null
   readonly tried: readonly string[]
+  /** Test files that failed with and without it. */
+  readonly unclear: readonly string[]
   /** CPU time of all tests that were run for it. */
   readonly cpuS: number
 }
@@ -78,12 +80,13 @@ const chosen = MUTANTS.filter((_, index) => index % step === first - 1).filter((
   `${room} ${name}`.includes(values.only)
 )
 const known = readRecord()
-console.log('| room | mistake | noticed by the suite | CPU s | files asked |')
-console.log('| --- | --- | --- | --- | --- |')
+console.log('| room | mistake | noticed by the suite | CPU s | files asked | unclear |')
+console.log('| --- | --- | --- | --- | --- | --- |')
 for (const mutant of chosen) {
-  const { noticedBy, cpuS, tried } = known.get(mutant.name) ?? (await ask(mutant))
+  const { noticedBy, cpuS, tried, unclear } = known.get(mutant.name) ?? (await ask(mutant))
   const by = noticedBy === null ? '**not found**' : shortName(noticedBy)
-  console.log(`| ${mutant.room} | ${mutant.name} | ${by} | ${Math.round(cpuS)} | ${tried.length} |`)
+  const cells = [mutant.room, mutant.name, by, Math.round(cpuS), tried.length, unclear.length]
+  console.log(`| ${cells.join(' | ')} |`)
 }
 
 async function ask(mutant: Mutant): Promise<Result> {
@@ -94,8 +97,9 @@ async function ask(mutant: Mutant): Promise<Result> {
     .filter((test) => copy.tests.includes(test))
   const tests = [...testsFor(copy, path, options), ...withGateways]
   const before = cpuSOfChildren()
-  const { caughtBy, tried } = await judge(copy, { path, text, tests }, options)
-  const result: Result = { name, noticedBy: caughtBy, tried, cpuS: cpuSOfChildren() - before }
+  const { caughtBy, tried, unclear } = await judge(copy, { path, text, tests }, options)
+  const cpuS = cpuSOfChildren() - before
+  const result: Result = { name, noticedBy: caughtBy, tried, unclear, cpuS }
   if (values.record !== undefined) appendFileSync(values.record, `${JSON.stringify(result)}\n`)
   return result
 }
