@@ -208,9 +208,10 @@ export class Rules {
     return this.touches.timesSent(id) < attempts && !mayBeSpent
   }
 
-  /** One is enough unless something fails. A token that was refused costs another one. */
+  /** One is enough unless something fails before the first byte. A token that was refused costs another one. */
   #checkAttempts(ask: number, attempt: number): void {
-    const mayFail = WISHED_FAULTS.includes(this.#open.get(ask)?.ask.words ?? '')
+    const words = this.#open.get(ask)?.ask.words ?? ''
+    const mayFail = WISHED_FAULTS.includes(words) && !SAID_IN_THE_MIDDLE.includes(words)
     const most = (mayFail ? MOST_ATTEMPTS : 1) + (this.#options.character.signIn === null ? 0 : 1)
     if (attempt > most) this.#refuse(`ask-${ask} is attempted ${attempt} times, and ${most} may be`)
   }

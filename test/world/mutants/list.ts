@@ -313,22 +313,6 @@ export const MUTANTS: readonly Mutant[] = [
     mended: 'c98d8c8c'
   },
   {
-    name: 'a request that waits to be sent again does not hear of its client',
-    room: 'retry',
-    path: 'src/admission/retry-waits.ts',
-    from: 'await delay(ms, undefined, { signal: ended })',
-    to: 'await delay(ms)',
-    mended: 'ca7bf460'
-  },
-  {
-    name: 'an answer that was cut in a frame looks whole',
-    room: 'reply',
-    path: READER,
-    from: 'if (!this.#isStopped) this.#decoder.end()',
-    to: 'void this.#isStopped',
-    mended: 'bf957317'
-  },
-  {
     name: 'an answer that broke looks cut short',
     room: 'reply',
     path: ATTEMPT,
@@ -359,36 +343,12 @@ export const MUTANTS: readonly Mutant[] = [
     to: '    this.#joined = this.#pieces % 7 === 0 ? part : null\n    this.#add(this.#options.writer.push(part))'
   },
   {
-    name: 'a slow client is never sent the rest',
-    room: 'reply',
-    path: STREAM,
-    from: '    this.#drain = null\n    this.#source?.resume()',
-    to: '    this.#drain = null',
-    mended: '4cba3e56'
-  },
-  {
     name: 'what came before a failure is not sent',
     room: 'reply',
     path: ATTEMPT,
     from: "if (phase === 'answering' && !this.#isUnwritable) this.#options.sink.flush()",
     to: "if (phase === 'connecting' && !this.#isUnwritable) this.#options.sink.flush()",
     mended: '8047e327'
-  },
-  {
-    name: 'held chunks are lost at the end of their connection',
-    room: 'reply',
-    path: ATTEMPT,
-    from: '    this.#readRest()\n    this.#isReadOut = true',
-    to: '    this.#isReadOut = true',
-    mended: '0afbd9fb'
-  },
-  {
-    name: 'an answer of no bytes is an answer',
-    room: 'reply',
-    path: READER,
-    from: "    if (this.#phase === 'empty')\n      throw",
-    to: "    if (this.#phase !== 'empty' && this.#phase === 'lost')\n      throw",
-    mended: '728d76d3'
   },
   {
     name: 'an upstream that does not begin is waited for',
@@ -410,13 +370,6 @@ export const MUTANTS: readonly Mutant[] = [
     path: EXCHANGE,
     from: "signal.addEventListener('abort', this.#onAbort)",
     to: "if (request.method === 'GET') signal.addEventListener('abort', this.#onAbort)"
-  },
-  {
-    name: 'an answer after a pause is not read on',
-    room: 'turn',
-    path: EXCHANGE,
-    from: "    this.#isPaused = false\n    if (this.#phase === 'headers') this.#silence?.refresh()\n    this.#flow?.resume()",
-    to: '    this.#isPaused = false'
   },
   {
     name: 'workers that leave are cut off',
@@ -583,14 +536,6 @@ export const MUTANTS: readonly Mutant[] = [
     path: POOL,
     from: '  async trim(max: number): Promise<void> {\n    this.#closeIdle(max)\n',
     to: '  async trim(max: number): Promise<void> {\n'
-  },
-  {
-    name: 'a connection is reset in the turn of its FIN',
-    room: 'pool',
-    path: CONNECTION,
-    from: 'if (this.socket.writableEnded || this.#sawPeerFin) setImmediate(',
-    to: 'if (this.socket.closed) setImmediate(',
-    mended: '3830ca7d'
   },
   {
     name: 'the timer of an answer that was read goes off',
