@@ -57,8 +57,8 @@ const ZERO_IN_QUIET = [
   'admitted_bytes',
   'admitted_lane_bytes'
 ]
-/** For what is set up with the first request and stays. */
-const MORE_TIMERS = 2
+/** For what is set up with the first request and stays, and for a connection that was used a moment ago. */
+const MORE_TIMERS = 3
 
 /** In the words of each dialect. */
 const POOL_TIMEOUT = /PoolTimeout/
