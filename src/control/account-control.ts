@@ -56,8 +56,8 @@ export class AccountControl {
     const { config, source, call, log, onUnusable, onSignIn, onUsage, tell } = options
     const { upstream } = config
     const onNews = (news: CredentialNews): void => {
-      onSignIn(news)
       tell({ type: 'credential.changed', news })
+      onSignIn(news)
       this.#listener?.onSignIn(news)
     }
     this.credentials = new CredentialControl({ config, source, call, log, onUnusable, onNews })

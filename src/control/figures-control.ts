@@ -49,7 +49,8 @@ export class FiguresControl {
   readonly #metrics: ClusterMetrics
   readonly #turns = new TurnCounts(this.own)
   readonly #streak = new FailingStreak()
-  #isSignedIn = true
+  /** Why there is no sign-in, and whether it is being renewed; `null` while there is one. */
+  #signInTrouble: string | null = null
   #fleet: FleetView | null = null
   #memory: MemoryUsed & { readonly at: number } = { at: -Infinity, bytes: 0, of: 'processes' }
 
@@ -98,10 +99,13 @@ export class FiguresControl {
     void this.dashboard.judgeAgain() // never rejects
   }
 
-  /** Failures for lack of a sign-in say nothing about the next request. */
-  onSignIn({ snapshot }: CredentialNews): void {
-    if (snapshot !== null && !this.#isSignedIn && this.#streak.forget()) this.tellVerdict()
-    this.#isSignedIn = snapshot !== null
+  /** Failures for lack of a sign-in say nothing about the next request. A renewed token alone changes no judgement. */
+  onSignIn(news: CredentialNews): void {
+    const trouble = news.problem === null ? null : `${news.problem.code} ${news.isFailing === true}`
+    if (trouble === this.#signInTrouble) return
+    this.#signInTrouble = trouble
+    if (trouble === null) this.#streak.forget()
+    this.tellVerdict()
   }
 
   showFleet(fleet: FleetView): void {

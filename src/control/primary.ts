@@ -538,7 +538,8 @@ export class Primary {
 
   #tellAccount(message: ToWorker): void {
     this.broadcast(message)
-    if (message.type !== 'catalogue.changed') this.figures.tellVerdict()
+    if (message.type !== 'catalogue.changed' && message.type !== 'credential.changed')
+      this.figures.tellVerdict()
   }
 
   #tellStatus(): void {

@@ -51,11 +51,8 @@ export class FailingStreak {
     return stepOf(this.#failing) !== stepOf(before)
   }
 
-  /** Returns true if there was one. */
-  forget(): boolean {
-    const wasFailing = this.#failing !== null
+  forget(): void {
     this.#failing = null
-    return wasFailing
   }
 }
 
