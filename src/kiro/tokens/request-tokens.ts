@@ -95,9 +95,12 @@ export function countEntries(
   const attachments = [...before.attachments]
   const counts = { ...before, entries: before.entries + entries.length, attachments }
   for (const entry of entries) {
+    if ('userInputMessage' in entry) {
+      addUser(counts, entry.userInputMessage, imageTokens)
+      continue
+    }
     const signature = signatureOf(entry)
     if (signature !== undefined) attachments.push(toUncounted(signature))
-    if ('userInputMessage' in entry) addUser(counts, entry.userInputMessage, imageTokens)
   }
   return counts
 }
