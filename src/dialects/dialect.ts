@@ -127,13 +127,15 @@ export function marksOf(headers: Readonly<Record<string, unknown>>): ClientMarks
 /** Sets the request's session (kiro-protocol §9.7): from its body, else its headers, else its user and first text. */
 function withMarks(request: ClientRequest, marks: ClientMarks = {}): ClientRequest {
   const { session, agent, thread } = marks
-  const { conversation, user } = request
-  const first = conversation.messages.find(({ role, text }) => role === 'user' && !isBlank(text))
-  const ofUser =
-    user === undefined ? undefined : `${user} ${first?.text.slice(0, MAX_MARK_CHARS) ?? ''}`
-  const sessionKey = request.sessionKey ?? session ?? thread ?? ofUser
+  const sessionKey = request.sessionKey ?? session ?? thread ?? sessionOfUser(request)
   const isOwnThread = thread !== undefined && thread !== sessionKey
   return { ...request, sessionKey, agentKey: agent ?? (isOwnThread ? thread : undefined) }
+}
+
+function sessionOfUser({ user, conversation }: ClientRequest): string | undefined {
+  if (user === undefined) return undefined
+  const first = conversation.messages.find(({ role, text }) => role === 'user' && !isBlank(text))
+  return `${user} ${first?.text.slice(0, MAX_MARK_CHARS) ?? ''}`
 }
 
 export function dialectOfBody(body: JsonObject): DialectName {

@@ -180,7 +180,8 @@ export class PartReader {
     if (this.#closing.isMissing && !this.isStopped) this.#cut ??= 'lost'
     if (this.#room.isFull) this.#breakOff(parts)
     if (!this.#isInCall && !this.isStopped) this.#endText(parts)
-    if (!this.isStopped) this.#endCalls(parts)
+    if (!this.isStopped && this.#calls !== null)
+      this.#deliver(this.#calls.tools.end(this.#cut === 'lost'), parts)
     if (!this.isStopped) this.#endText(parts)
     this.#endSignature(parts)
     if (this.#stop?.by === 'sequence') this.#text.release(parts)
@@ -263,10 +264,6 @@ export class PartReader {
       const { tools } = this.#startedCalls()
       this.#deliver(tools.push({ type: 'tool', id, name, input: json, stop: true }), out)
     }
-  }
-
-  #endCalls(out: StreamPart[]): void {
-    if (this.#calls !== null) this.#deliver(this.#calls.tools.end(this.#cut === 'lost'), out)
   }
 
   #startedCalls(): AnsweredCalls {

@@ -85,8 +85,8 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
     ...conversation.instructions,
     ...(budget === undefined ? [] : [THINKING_NOTE])
   ]
-  const systemText =
-    settled === undefined ? composeSystemText(conversation.systemParts, additions) : ''
+  const ownSystemText = composeSystemText(conversation.systemParts, [])
+  const systemText = settled === undefined ? joinParagraphs([ownSystemText, ...additions]) : ''
   const [history, content] = placeSystemText(systemText, turns, text)
   const userInputMessage = toUserInput(
     { ...current, text: content },
@@ -94,8 +94,7 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
     offered.tools
   )
   // The text as sent: one of the client's lines may differ in each request.
-  const systemParts = [composeSystemText(conversation.systemParts, [])]
-  const source = { ...options, conversation: { ...conversation, systemParts } }
+  const source = { ...options, conversation: { ...conversation, systemParts: [ownSystemText] } }
   const ids = conversationIdsOf(source, settled)
   const payload: UpstreamPayload = {
     conversationState: {
@@ -322,7 +321,11 @@ const BILLING_LINE = /^x-anthropic-billing-header:.*(?:\r?\n|$)/gm
 /** Joins paragraphs, without blank ones (kiro-protocol §4.8 steps 1 and 2). */
 export function composeSystemText(parts: readonly string[], additions: readonly string[]): string {
   const own = parts.map(withoutBillingLine).filter((part) => !isBlank(part))
-  return [own.join('\n'), ...additions].filter((part) => !isBlank(part)).join('\n\n')
+  return joinParagraphs([own.join('\n'), ...additions])
+}
+
+function joinParagraphs(parts: readonly string[]): string {
+  return parts.filter((part) => !isBlank(part)).join('\n\n')
 }
 
 function withoutBillingLine(part: string): string {

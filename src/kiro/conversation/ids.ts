@@ -39,15 +39,21 @@ export interface BegunIds {
 
 /** Makes the ids of kiro-protocol §4.16. A client's own id never goes upstream, only its hash. */
 export function conversationIdsOf(source: IdSource, begun?: BegunIds): ConversationIds {
-  const { conversation, agentKey, owner = '' } = source
-  const { number, text } = typedTurn(conversation.messages, begun?.turn)
-  const turn = (own: string): string => hashOf('turn', own, String(number), text)
-  if (begun !== undefined) return { ...begun.ids, turn: turn(begun.ids.conversation) }
+  const { number, text } = typedTurn(source.conversation.messages, begun?.turn)
+  const ids = begun?.ids ?? ownIdsOf(source)
+  return { ...ids, turn: hashOf('turn', ids.conversation, String(number), text) }
+}
+
+function ownIdsOf(source: IdSource): BegunIds['ids'] {
+  const { agentKey, owner = '' } = source
   const session = sessionOf(source)
-  const root = session === null ? randomUUID() : hashOf('session', owner, session)
-  const own =
-    agentKey === undefined || session === null ? root : hashOf('agent', owner, session, agentKey)
-  return { conversation: own, root, turn: turn(own) }
+  if (session === null) {
+    const root = randomUUID()
+    return { conversation: root, root }
+  }
+  const root = hashOf('session', owner, session)
+  const own = agentKey === undefined ? root : hashOf('agent', owner, session, agentKey)
+  return { conversation: own, root }
 }
 
 function sessionOf({ sessionKey, conversation, modelId }: IdSource): string | null {

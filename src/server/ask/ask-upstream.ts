@@ -273,24 +273,18 @@ async function startAttempt(
   plans: AttemptPlan
 ): Promise<Attempt> {
   if (question.capture !== null) await question.capture.payload(question.payload)
-  const permit = await acquireFor(plans.way, plane, question)
+  const { payload, plan, waiter, signal } = question
+  const { way } = plans
+  const permit = await acquireFor(way, plane, question)
   try {
-    await reform(plane, question, plans.way)
+    const { form } = way // it may have been learnt during the wait
+    const owner = { key: waiter.key, signal }
+    if (payload.form !== form) await reformPayload(plane.transforms, payload, plan, { form, owner })
     return makeAttempt(plane, question, { ...plans, permit })
   } catch (cause) {
     permit.release() // there was no memory for the other form
     throw cause
   }
-}
-
-/** Rewrites the request with the permit in hand: its form may have been learnt during the wait. */
-async function reform(
-  { transforms }: Pick<DataPlane, 'transforms'>,
-  { payload, plan, waiter, signal }: UpstreamQuestion,
-  { form }: CallWay
-): Promise<void> {
-  const owner = { key: waiter.key, signal }
-  if (payload.form !== form) await reformPayload(transforms, payload, plan, { form, owner })
 }
 
 function makeAttempt(

@@ -1,5 +1,5 @@
 import type { PartReader } from '../../dialects/answer/part-reader.ts'
-import type { EndPart, EndReason, StreamPart } from '../../dialects/answer/stream-part.ts'
+import type { EndReason, StreamPart } from '../../dialects/answer/stream-part.ts'
 import type { UsageMeter } from '../../dialects/answer/usage.ts'
 import {
   faultOfResponse,
@@ -123,7 +123,10 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
   }
   readonly #onPart = (part: StreamPart): void => {
     if (this.#phase !== 'answering') this.#beginAnswer()
-    if (part.type === 'end') this.#noteEnd(part)
+    if (part.type === 'end') {
+      this.#options.progress.spend(part.usage)
+      this.#stopReason = part.reason
+    }
     this.#options.sink.push(part)
   }
   #firstToken: NodeJS.Timeout | null = null
@@ -425,11 +428,6 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     if (this.#reading === null) this.#held.length = 0
     this.#clearFirstToken()
     this.#outcome.resolve(outcome)
-  }
-
-  #noteEnd({ usage, reason }: EndPart): void {
-    this.#options.progress.spend(usage)
-    this.#stopReason = reason
   }
 
   #noteCall(outcome: AttemptOutcome, phase: CallPhase): void {

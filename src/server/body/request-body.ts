@@ -156,7 +156,7 @@ class BodyReader {
     }
     const onEnd = (): void => {
       try {
-        resolve(this.#whole())
+        resolve(this.#target?.whole() ?? this.#blocks.take())
       } catch (error) {
         reject(error)
       }
@@ -186,10 +186,6 @@ class BodyReader {
       request.off('data', onData).off('end', onEnd).off('error', onError).off('close', onGone)
       signal.removeEventListener('abort', onGone)
     }
-  }
-
-  #whole(): Buffer {
-    return this.#target?.whole() ?? this.#blocks.take()
   }
 
   #take(chunk: Buffer): void {
