@@ -1,3 +1,4 @@
+import { setNewest } from '../shared/newest.ts'
 import { MICROS_PER_CREDIT } from './key.ts'
 
 export interface PricedRequest {
@@ -64,10 +65,7 @@ export class PriceTable {
   /** Takes over the primary's, or the book's, lessons. */
   adopt({ model, size, lessons }: PriceLessons): void {
     const sizes = this.#models.get(model) ?? new Map<number, readonly PriceLesson[]>()
-    this.#models.delete(model)
-    this.#models.set(model, sizes)
-    const [oldest] = this.#models.keys()
-    if (this.#models.size > MAX_MODELS && oldest !== undefined) this.#models.delete(oldest)
+    setNewest(this.#models, MAX_MODELS, model, sizes)
     sizes.set(Math.min(MAX_SIZE, size), lessons)
   }
 

@@ -1,3 +1,4 @@
+import { setNewest } from '../../shared/newest.ts'
 import type { BookRow } from './book-messages.ts'
 
 /** Refusals of a key with one code that get rows of their own in a minute. */
@@ -26,10 +27,7 @@ export class RefusedRows {
     if (!isRefusal(row)) return null
     const name = `${Math.floor(row.at / MINUTE_MS)} ${row.code} ${row.key}`
     const place = this.#places.get(name) ?? { rows: 0, rowid: null }
-    this.#places.delete(name)
-    this.#places.set(name, place)
-    const [oldest] = this.#places.keys()
-    if (this.#places.size > MAX_PLACES && oldest !== undefined) this.#places.delete(oldest)
+    setNewest(this.#places, MAX_PLACES, name, place)
     place.rows += 1
     return place.rows > ROWS_A_MINUTE ? place : null
   }
