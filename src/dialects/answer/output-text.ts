@@ -97,8 +97,15 @@ export class OutputText {
 
 export function glue(...texts: readonly Written[]): Written {
   // Not `join()`, which copies what is long each time that it is glued into something else.
-  if (texts.every((text) => typeof text === 'string'))
-    return texts.reduce((all, text) => all + text, '')
+  let whole = ''
+  for (const text of texts) {
+    if (typeof text !== 'string') return glueParts(texts)
+    whole += text
+  }
+  return whole
+}
+
+function glueParts(texts: readonly Written[]): Written {
   const parts: (string | Uint8Array)[] = []
   for (const text of texts) {
     if (typeof text !== 'string') for (const part of text) append(parts, part)

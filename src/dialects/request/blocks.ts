@@ -35,8 +35,10 @@ export function readContent(content: ContentValue, context: ContentContext): voi
     draft.addText(content)
     return
   }
+  const { isInToolResult = false } = context
   for (const [index, block] of content.entries()) {
-    readPart(block, { ...context, path: `${path}[${index}]` })
+    const at = `${path}[${index}]`
+    readBlock(block, { ...context, path: at, isInToolResult, level: 0, readBlock })
   }
 }
 
@@ -301,17 +303,20 @@ function definitionOf(block: JsonObject): JsonObject | null {
   return asJsonObject(asJsonObject(block['tool'])?.['definition'])
 }
 
+const CHANGE_TYPES = new Set<unknown>(['tool_addition', 'tool_removal', 'compaction'])
+
 /** A compaction carries the changes of what it replaces. */
 function* changesIn(messages: readonly Said[]) {
   for (const [index, { content }] of messages.entries()) {
     if (!Array.isArray(content)) continue
     for (const [at, block] of content.entries()) {
+      if (!isJsonObject(block) || !CHANGE_TYPES.has(block['type'])) continue
       const source = `messages[${index}].content[${at}]`
-      if (!isJsonObject(block)) continue
-      if (block['type'] === 'tool_addition' || block['type'] === 'tool_removal') {
+      if (block['type'] !== 'compaction') {
         yield { block, source }
+        continue
       }
-      const earlier = block['type'] === 'compaction' ? block['tool_changes'] : undefined
+      const earlier = block['tool_changes']
       if (!Array.isArray(earlier)) continue
       for (const [place, change] of earlier.entries()) {
         if (isJsonObject(change))
