@@ -68,7 +68,8 @@ export function findAttachments(
   const found: FoundBlock[] = []
   for (const item of earlier) {
     const isUsers = item['role'] === 'user'
-    visit(item, { pointer: EARLIER, sendsDocuments, isUsers, isNew: false, list: null }, found)
+    const place = { pointer: EARLIER, sendsDocuments, isUsers, isNew: false, list: null, found }
+    visit(item, place, 0)
   }
   for (const member of MESSAGE_MEMBERS) {
     const messages = body[member]
@@ -77,11 +78,7 @@ export function findAttachments(
     for (const [at, message] of list.entries()) {
       const isUsers = asJsonObject(message)?.['role'] === 'user'
       const isNew = isUsers && at === list.length - 1
-      visit(
-        message,
-        { pointer: `/${member}/${at}`, sendsDocuments, isUsers, isNew, list, at },
-        found
-      )
+      visit(message, { pointer: `/${member}`, sendsDocuments, isUsers, isNew, list, found }, at)
     }
   }
   if (found.length === 0) return []
@@ -125,19 +122,21 @@ function charsIn(attachment: Attachment): number {
   return attachment.kind === 'url' ? 0 : attachment.base64.length
 }
 
+/** Place of the values of a list, or of one value. */
 interface Place {
   readonly sendsDocuments: boolean
   readonly isUsers: boolean
   readonly pointer: string
   readonly isNew: boolean
-  /** The list it stands in; `null` for a source, which is never replaced itself. */
+  /** `null` for a source, which is never replaced itself. */
   readonly list: unknown[] | null
-  readonly at?: number
+  readonly found: FoundBlock[]
 }
 
-function visit(value: unknown, place: Place, found: FoundBlock[]): void {
+function visit(value: unknown, place: Place, at: number): void {
   if (!isJsonObject(value)) return
-  const { sendsDocuments, pointer, list, at = 0 } = place
+  const { sendsDocuments, list, found } = place
+  const pointer = list === null ? place.pointer : `${place.pointer}/${at}`
   const carried = sendsDocuments ? carriedDocumentOf(value) : null
   const attachment = carried ?? attachmentOf(value)
   if (attachment !== null) {
@@ -156,17 +155,17 @@ function visit(value: unknown, place: Place, found: FoundBlock[]): void {
   const isUsers = place.isUsers && !isResult
   for (const member of NESTED_MEMBERS) {
     const nested = value[member]
-    if (typeof nested !== 'object' || nested === null) continue
-    const inner = { pointer: `${pointer}/${member}`, sendsDocuments, isUsers, isNew, list: null }
-    if (Array.isArray(nested)) visitList(nested, inner, found)
-    else if (member === 'source') visit(nested, inner, found)
-  }
-}
-
-function visitList(list: unknown[], place: Place, found: FoundBlock[]): void {
-  for (const [at, item] of list.entries()) {
-    if (isJsonObject(item))
-      visit(item, { ...place, pointer: `${place.pointer}/${at}`, list, at }, found)
+    const inner: unknown[] | null = Array.isArray(nested) ? nested : null
+    if (inner === null && (member !== 'source' || !isJsonObject(nested))) continue
+    const within = {
+      pointer: `${pointer}/${member}`,
+      sendsDocuments,
+      isUsers,
+      isNew,
+      list: inner,
+      found
+    }
+    for (const [index, item] of (inner ?? [nested]).entries()) visit(item, within, index)
   }
 }
 
