@@ -14,7 +14,7 @@ import { requestOptions } from '../helper/request-options.ts'
 import { smallPdf } from '../helper/small-pdf.ts'
 import { skipByDay } from '../helper/nightly.ts'
 
-t.setTimeout(300_000) // threads that start anew, on a busy machine
+t.setTimeout(900_000) // threads that start anew, on a busy machine
 
 const MEBIBYTE = 2 ** 20
 /** Small, and found out only while it is read. */

@@ -16,7 +16,7 @@ import { chatBody } from '../helper/agent-request.ts'
 import { skipByDay } from '../helper/nightly.ts'
 import { requestOptions, toAnswer } from '../helper/request-options.ts'
 
-t.setTimeout(300_000) // threads that fill their heaps, on a machine that may be busy
+t.setTimeout(900_000) // threads that fill their heaps, on a machine that may be busy
 
 const OPTIONS: TransformPoolOptions = {
   threads: 1,
