@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { Operations } from '../../docs/generate/openapi/operations.ts'
 import { Browser, findBarriers, findChromium, NO_CHROMIUM } from '../helper/chromium.ts'
 import { startGateway } from '../helper/gateway-process.ts'
-import { isNightly } from '../helper/nightly.ts'
+import { skipByDay } from '../helper/nightly.ts'
 
 t.setTimeout(600_000) // a browser, on a machine that may be busy
 
@@ -13,7 +13,7 @@ const OPEN_ALL = 'for (const one of document.querySelectorAll("details")) one.op
 const SIDEWAYS = 'document.documentElement.scrollWidth - document.documentElement.clientWidth'
 const FOCUSED = 'document.activeElement.textContent'
 
-const skip = executable === null ? NO_CHROMIUM : false
+const skip = executable === null ? NO_CHROMIUM : skipByDay
 
 t.test('the page of the description in a browser', { skip }, async (t) => {
   if (executable === null) return
@@ -30,9 +30,10 @@ t.test('the page of the description in a browser', { skip }, async (t) => {
     for (const said of [browser.complaints, browser.requested]) said.length = 0
     return page
   }
-  const widths = isNightly ? [320, 768, 1920] : [320]
-  const schemes = isNightly ? (['light', 'dark'] as const) : (['dark'] as const)
-  const views = widths.flatMap((width) => schemes.map((colorScheme) => ({ width, colorScheme })))
+  const schemes = ['light', 'dark'] as const
+  const views = [320, 768, 1920].flatMap((width) =>
+    schemes.map((colorScheme) => ({ width, colorScheme }))
+  )
   for (const { width, colorScheme } of views) {
     await t.test(`${colorScheme}, ${width} px`, async (t) => {
       const page = await open(t, width)
