@@ -50,7 +50,7 @@ export class FiguresControl {
   readonly #turns = new TurnCounts(this.own)
   readonly #streak = new FailingStreak()
   /** Why there is no sign-in, and whether it is being renewed; `null` while there is one. */
-  #signInTrouble: string | null = null
+  #signInTrouble: string | null = 'none was told yet'
   #fleet: FleetView | null = null
   #memory: MemoryUsed & { readonly at: number } = { at: -Infinity, bytes: 0, of: 'processes' }
 

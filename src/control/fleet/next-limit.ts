@@ -212,7 +212,8 @@ function shareOf(state: LimitState, limit: number, view: LimitView): number {
       ? Math.min(part, partOf(contact.register, member, size))
       : part
   }
-  const isKnown = isShort(view.name) ? !mustRead(state, view) : isAway(state) && isFirst
+  const hasSeat = register.seats[member] !== undefined // of an earlier process, which may have given some of it
+  const isKnown = isShort(view.name) ? !hasSeat && !mustRead(state, view) : isAway(state) && isFirst
   return isKnown ? rightOf(replicas - 1, size) : 0
 }
 
@@ -307,7 +308,8 @@ function look(state: LimitState, ledger: AllowanceState, view: LimitView): Limit
 /** False if this gateway has no seat and needs none, or cannot say anything about the record's period. */
 function hasAnyHolding(state: LimitState, ledger: AllowanceState, view: LimitView): boolean {
   if (state.record === 'ahead' || ledger.period !== state.register.period) return false
-  return !isShort(view.name) || needOf(ledger) > 0 || state.hold > 0 || isSeated(state, view)
+  const hasSeat = state.register.seats[view.member] !== undefined
+  return !isShort(view.name) || needOf(ledger) > 0 || state.hold > 0 || hasSeat
 }
 
 /** Returns the record as it should be, or `null` if it is like that. */

@@ -203,6 +203,19 @@ t.test('nothing is used before it is known what earlier processes gave', async (
   t.same(withheldIn(unread, 10, { ...requests, isSettled: true }), { away: 5, mayCome: true })
 })
 
+t.test('requests of a minute that an earlier process gave away are not there again', async (t) => {
+  const gave = withGift(BOTH, { from: 'a', to: 'b', amount: 5 })
+  const register = withWant(gave, 'b', 4)
+  const found = { ...NEW_LIMIT, register, record: 'told', rev: 7 } as const
+  const requests = { ...VIEW, name: 'k/requests', self: { inc: 'a2', era: 'era', rev: 1 } } as const
+  t.equal(withheldIn(found, 10, requests).away, 10)
+  const ledger = ledgerOf(0, 'k/requests')
+  const kept = nextLimit(found, { type: 'ledger', ledger }, requests).state
+  const [command] = nextLimit(kept, { type: 'look', ledger }, requests).commands
+  if (command?.type !== 'write') throw new Error('its seat is not written anew')
+  t.match(command.register.seats['a'], { inc: 'a2', gave: { b: 5 } })
+})
+
 t.test('more may come until it was asked for in vain', async (t) => {
   const asking = { ...REST, register: withWant(BOTH, 'a', 3), askedAt: VIEW.now - 299 }
   t.equal(withheldIn(REST, 10, VIEW).mayCome, true)
