@@ -11,7 +11,7 @@ import { putIn } from './put-in.ts'
  * notice it, without those of `test/world/`: does the suite find what the simulation finds? At most `--tests` files without gateways,
  * the nearest first, then those of the mistake's room that start gateways. A file notices a mistake if it fails twice with it and passes without it.
  * `--only` and `--part` are those of `mutants.ts`. `--record FILE` keeps what was found, so that a run that was ended goes on
- * where it was. Linux only, for the CPU time.
+ * where it was, also beside others. Linux only, for the CPU time.
  */
 const { values } = parseArgs({
   options: {
@@ -79,11 +79,10 @@ const [first = 1, step = 1] = values.part.split('/').map(Number)
 const chosen = MUTANTS.filter((_, index) => index % step === first - 1).filter(({ name, room }) =>
   `${room} ${name}`.includes(values.only)
 )
-const known = readRecord()
 console.log('| room | mistake | noticed by the suite | CPU s | files asked | unclear |')
 console.log('| --- | --- | --- | --- | --- | --- |')
 for (const mutant of chosen) {
-  const { noticedBy, cpuS, tried, unclear } = known.get(mutant.name) ?? (await ask(mutant))
+  const { noticedBy, cpuS, tried, unclear } = readRecord().get(mutant.name) ?? (await ask(mutant))
   const by = noticedBy === null ? '**not found**' : shortName(noticedBy)
   const cells = [mutant.room, mutant.name, by, Math.round(cpuS), tried.length, unclear.length]
   console.log(`| ${cells.join(' | ')} |`)
