@@ -9,7 +9,7 @@ import { putIn } from './put-in.ts'
 /**
  * `npm run simulate:mutants:suite`: puts each mistake of `list.ts` into a copy of the last commit, and asks the tests that may
  * notice it, without those of `test/world/`: does the suite find what the simulation finds? At most `--tests` files without gateways,
- * the nearest first, then those of the mistake's room that start gateways. A file notices a mistake if it fails twice with it and passes without it.
+ * the nearest first, then `--integration` of those of the mistake's room that start gateways. A file notices a mistake if it fails twice with it and passes without it.
  * `--only` and `--part` are those of `mutants.ts`. `--record FILE` keeps what was found, so that a run that was ended goes on
  * where it was, also beside others. Linux only, for the CPU time.
  */
@@ -20,6 +20,7 @@ const { values } = parseArgs({
     record: { type: 'string' },
     seconds: { type: 'string', default: '90' },
     tests: { type: 'string', default: '14' },
+    integration: { type: 'string', default: '4' },
     through: { type: 'string', default: '' }
   }
 })
@@ -92,6 +93,7 @@ async function ask(mutant: Mutant): Promise<Result> {
   const { name, room, path } = mutant
   const text = putIn(readFileSync(join(copy.root, path), 'utf8'), mutant)
   const withGateways = WITH_GATEWAYS[room]
+    .slice(0, Number(values.integration))
     .map((one) => `test/integration/${one}.test.ts`)
     .filter((test) => copy.tests.includes(test))
   const tests = [...testsFor(copy, path, options), ...withGateways]
