@@ -254,14 +254,15 @@ export class Rules {
     const open = network.openAt(UPSTREAM_PORT)
     const limits = gateways.map(({ config }) => config.pool.maxConnections ?? Infinity)
     const most = expected ?? Math.min(...limits)
+    const leased = gateways.reduce((sum, one) => sum + one.leased, 0)
     if (most !== this.#budget.most) {
-      const before = Math.max(open, this.#budget.most)
+      // A fleet that has no contact with Valkey may not have come to the one before.
+      const before = Math.max(open, this.#budget.most, gateways.length > 1 ? leased : 0)
       this.#budget = { most, since: world.now, before: expected ?? before }
     }
     const { since, before } = this.#budget
     // What exceeds a smaller budget ends first; until all workers know of it, they may use what they have.
     const isSettled = world.now - since > RESIZE_MS
-    const leased = gateways.reduce((sum, one) => sum + one.leased, 0)
     const allowed = Math.max(most, isSettled ? Math.min(leased, before) : before)
     if (open > allowed)
       this.#refuse(`the upstream has ${open} connections, and ${allowed} are allowed`)
