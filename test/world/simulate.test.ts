@@ -37,9 +37,9 @@ t.test('npm run simulate', async (t) => {
   )
 
   t.test(
-    'holds in a fleet while a gateway dies and comes back, Valkey forgets, the upstream cannot be reached and the primary stands still',
+    'holds in a fleet while a gateway dies and comes back to a full disk, Valkey forgets, the upstream cannot be reached and the primary stands still',
     async (t) => {
-      const { code, text } = await simulate(['--seed', '3', '--hours', '0.03'])
+      const { code, text } = await simulate(['--seed', '3', '--hours', '0.05'])
       t.equal(code, 0, text)
     }
   )

@@ -68,6 +68,7 @@ export class FleetControl {
   #shares: FleetShares | null = null
   #timer: NodeJS.Timeout | null = null
   #isLooking = false
+  #isIntroducing = false
   #refusal: FleetRefusal | null = null
   #waitingSince: number | null = null
   #told: FleetTold | null = null
@@ -180,7 +181,7 @@ export class FleetControl {
 
   async #join(folder: FleetFolder, seal: FleetSeal): Promise<void> {
     const { config, budget } = this.#options
-    this.#core = new FleetCore({
+    const core = new FleetCore({
       name: this.#name,
       max: budget.configured ?? 0,
       replicas: this.#replicas,
@@ -191,7 +192,8 @@ export class FleetControl {
       known: folder.memory.known,
       isSole: config.fleet.identity === 'statefulset'
     })
-    await this.#remember(this.#core)
+    await this.#remember(core)
+    this.#core = core // only now: no next process would know of it
     this.#store?.onNews((rev) => {
       this.#core?.onNews(rev)
       this.#lookSoon()
@@ -252,7 +254,7 @@ export class FleetControl {
     const now = instantNow()
     core.setSize(this.#options.budget.configured ?? 0, this.#replicas)
     this.#noteWaiters(core)
-    const question = core.next(now)
+    const question = this.#isIntroducing ? null : core.next(now)
     if (question !== null) void this.#ask(core, question) // never rejects
     const stage = core.stage(now)
     this.#ledger.setReplicas(Math.max(this.#replicas, this.#seenReplicas))
@@ -260,12 +262,19 @@ export class FleetControl {
     this.#ledger.setDemand(core.demand(now))
     if (stage === 'cut' && this.#ledger.isEmpty) {
       core.onAllGone()
-      void this.#asker.remember(core) // never rejects
-      this.#lookSoon()
+      void this.#introduce(core) // never rejects
     }
     this.#tellWorkers(core, now)
     this.#notices.look(core)
     this.#aim(core, now)
+  }
+
+  /** A new incarnation asks nothing before the folder knows of it, or cannot be written. */
+  async #introduce(core: FleetCore): Promise<void> {
+    this.#isIntroducing = true
+    await this.#asker.remember(core)
+    this.#isIntroducing = false
+    this.#lookSoon()
   }
 
   #noteWaiters(core: FleetCore): void {

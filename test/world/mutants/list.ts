@@ -747,5 +747,14 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'if (name === null) this.#meetSoon()',
     mended: '67ab0d2a',
     needs: ['valkey restart']
+  },
+  {
+    name: 'a gateway joins its fleet before its folder knows of it',
+    room: 'fleet',
+    path: 'src/control/fleet/fleet-control.ts',
+    from: '    await this.#remember(core)\n    this.#core = core',
+    to: '    this.#core = core\n    await this.#remember(core)',
+    needs: ['gateway crash', 'full disk', 'valkey restart'],
+    load: 'even'
   }
 ]
