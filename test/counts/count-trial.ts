@@ -1,6 +1,5 @@
 import { convertRequest } from '../../src/dialects/dialect.ts'
-import type { GroupTokens } from '../../src/kiro/tokens/request-tokens.ts'
-import { familyOf } from '../../src/kiro/tokens/families.ts'
+import { type GroupTokens, familyOf } from '../../src/kiro/tokens/request-tokens.ts'
 import { TextCounter } from '../../src/kiro/tokens/text-counter.ts'
 import { errorsOf } from '../../src/kiro/tokens/token-gauge.ts'
 import { TokenGauges } from '../../src/kiro/tokens/token-gauge.ts'

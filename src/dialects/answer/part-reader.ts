@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { familyOf } from '../../kiro/tokens/families.ts'
+import { familyOf } from '../../kiro/tokens/request-tokens.ts'
 import { type AnswerCounter, TextCounter } from '../../kiro/tokens/text-counter.ts'
 import { MAX_SEALED_CHARS } from '../../kiro/conversation/signed-reasoning.ts'
 import { isSignature, saidBytesOf, type UpstreamEvent } from '../../kiro/wire/event.ts'

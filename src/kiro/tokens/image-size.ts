@@ -1,5 +1,10 @@
 import type { ImageFormat } from '../wire/payload.ts'
-import type { ImageSize } from './families.ts'
+
+/** Pixels. */
+export interface ImageSize {
+  readonly width: number
+  readonly height: number
+}
 
 /** Reads an image's size from its header, without decoding the rest of it; `null` if it has none there. */
 export function imageSizeOf(format: ImageFormat, base64: string): ImageSize | null {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { familyOf } from '../../../src/kiro/tokens/families.ts'
+import { familyOf } from '../../../src/kiro/tokens/request-tokens.ts'
 import { TextCounter } from '../../../src/kiro/tokens/text-counter.ts'
 import { charCounter } from '../../helper/char-counter.ts'
 import { AnswerText } from '../../../src/dialects/answer/part-reader.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { familyOf } from '../../../src/kiro/tokens/families.ts'
+import { familyOf } from '../../../src/kiro/tokens/request-tokens.ts'
 import { imageSizeOf } from '../../../src/kiro/tokens/image-size.ts'
 import type { ImageFormat } from '../../../src/kiro/wire/payload.ts'
 import * as fc from '../../helper/fast-check.ts'

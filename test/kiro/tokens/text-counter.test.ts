@@ -1,7 +1,6 @@
 import { deepEqual, ok } from 'node:assert/strict'
 import t from 'tap'
-import { familyOf } from '../../../src/kiro/tokens/families.ts'
-import { countTextTokens } from '../../../src/kiro/tokens/request-tokens.ts'
+import { countTextTokens, familyOf } from '../../../src/kiro/tokens/request-tokens.ts'
 import { countJson, TextCounter } from '../../../src/kiro/tokens/text-counter.ts'
 import * as fc from '../../helper/fast-check.ts'
 
