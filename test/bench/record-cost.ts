@@ -8,8 +8,12 @@ import { BUILT_IN_MODELS } from '../../src/kiro/models/models.ts'
 import { type Charge, KeyLimits } from '../../src/server/primary/key-limits.ts'
 import { WorkerPrices } from '../../src/server/primary/primary-clients.ts'
 import { Progress } from '../../src/server/worker/open-turns.ts'
-import { RequestRecords, toUsageRow } from '../../src/server/worker/usage-rows.ts'
-import { clientFamilyOf, type TurnRecord } from '../../src/server/turn/turn-record.ts'
+import {
+  clientFamilyOf,
+  type TurnRecord,
+  RequestRecords,
+  toUsageRow
+} from '../../src/server/worker/turn-record.ts'
 import { namedKey } from '../helper/allowance-team.ts'
 import { replyPlan } from '../helper/reply-plan.ts'
 import { serve } from '../helper/subprocess.ts'

@@ -15,7 +15,7 @@ import type { NamedKey } from '../../keys/key.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { PassthroughKeys } from './passthrough-keys.ts'
 import { requestOptionsOf } from '../turn/body.ts'
-import { clientFamilyOf } from '../turn/turn-record.ts'
+import { clientFamilyOf } from '../worker/turn-record.ts'
 import {
   type ListedModel,
   type ShapeOptions,

@@ -31,7 +31,6 @@ import { type BodyMemory, bodyMemoryOf } from './body-memory.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { KeyStream, TurnLimits } from '../primary/key-limits.ts'
 import { type KeyProblemOf, type OpenTurn, Progress } from '../worker/open-turns.ts'
-import { toUsageRow } from '../worker/usage-rows.ts'
 import { readBody, unreadBytesOf } from '../body/request-body.ts'
 import { answerEarly, KNOWN } from './answer-early.ts'
 import { AnswerKeeper } from './answer-keeper.ts'
@@ -43,8 +42,9 @@ import {
   keyHashOf,
   recordTurn,
   toTracedTurn,
-  TurnDebug
-} from './turn-record.ts'
+  toUsageRow
+} from '../worker/turn-record.ts'
+import { TurnDebug } from './turn-debug.ts'
 
 export interface TurnOptions {
   readonly plane: DataPlane

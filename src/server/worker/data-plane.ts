@@ -39,7 +39,7 @@ import { isPublicAddress } from '../body/public-address.ts'
 import { MeterReadings } from './meter-readings.ts'
 import { MAX_CALLS, TelemetryRelay } from './telemetry-relay.ts'
 import type { TurnRecorder } from './turn-capture.ts'
-import { RequestRecords } from './usage-rows.ts'
+import { RequestRecords } from './turn-record.ts'
 import { UrlFetcher } from '../body/url-fetcher.ts'
 
 /** Connections to the upstream, and what decides who may use them. */

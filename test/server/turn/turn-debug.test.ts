@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { DebugCapture } from '../../../src/observe/debug-capture.ts'
 import { Progress } from '../../../src/server/worker/open-turns.ts'
-import { TurnDebug } from '../../../src/server/turn/turn-record.ts'
+import { TurnDebug } from '../../../src/server/turn/turn-debug.ts'
 import { type ErrorCode, GatewayError } from '../../../src/shared/errors.ts'
 import { RequestPayload } from '../../../src/upstream/call/requests.ts'
 

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import t from 'tap'
 import type { FromWorker } from '../../../src/ipc/messages.ts'
-import { RequestRecords } from '../../../src/server/worker/usage-rows.ts'
+import { RequestRecords } from '../../../src/server/worker/turn-record.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
 import { FakePrimary } from '../../helper/fake-primary.ts'
 import { endFrame, textFrame } from '../../helper/upstream-frames.ts'

@@ -1,7 +1,6 @@
 import t from 'tap'
 import { Progress } from '../../../src/server/worker/open-turns.ts'
-import { clientFamilyOf } from '../../../src/server/turn/turn-record.ts'
-import { toUsageRow } from '../../../src/server/worker/usage-rows.ts'
+import { clientFamilyOf, toUsageRow } from '../../../src/server/worker/turn-record.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { replyPlan } from '../../helper/reply-plan.ts'
 

@@ -1,17 +1,30 @@
+import type { Allowances } from '../../admission/allowances.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
-import { outlineMember } from '../../dialects/request/payload-bytes.ts'
-import type { RepairCode } from '../../kiro/rules/repair-table.ts'
+import type { ToPrimary } from '../../ipc/channel.ts'
+import type { FailureFacts, TurnFacts, UsageRow } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
+import { priceFactorOf } from '../../kiro/models/models.ts'
+import type { RepairCode } from '../../kiro/rules/repair-table.ts'
+import { cut } from '../../kiro/wire/fault.ts'
 import type { KeyRefusals } from '../../observe/key-refusals.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 import type { GatewayError } from '../../shared/errors.ts'
-import type { RequestPayload } from '../../upstream/call/requests.ts'
 import type { TracedTurn } from '../../tracing/turn-trace.ts'
-import type { TransformPool } from '../../transform/transform-pool.ts'
-import type { DataPlane } from '../worker/data-plane.ts'
-import type { TurnCapture } from '../worker/turn-capture.ts'
-import { type EndedTurn, priceFactor } from '../worker/usage-rows.ts'
+import type { RequestPayload } from '../../upstream/call/requests.ts'
+import type { WorkerPrices } from '../primary/primary-clients.ts'
+import type { Progress } from './open-turns.ts'
+
+export interface EndedTurn {
+  readonly requestId: string
+  readonly route: string
+  /** 499 if the client left. */
+  readonly status: number
+  readonly error: GatewayError | null
+  readonly plan: ReplyPlan | null
+  readonly bodyBytes: number
+  readonly progress: Readonly<Progress>
+}
 
 export interface TurnRecord extends EndedTurn {
   /** `null` for other kinds of keys. */
@@ -121,6 +134,85 @@ function toErrorFacts({ progress }: TurnRecord, error: GatewayError): object {
   }
 }
 
+/** Limit for names that clients choose when there is no list of models. */
+const MAX_MODEL_CHARS = 256
+
+export function toUsageRow(
+  turn: EndedTurn,
+  { worker, ...who }: Pick<UsageRow, 'key' | 'client' | 'dialect'> & Pick<TurnFacts, 'worker'>
+): UsageRow {
+  const { requestId, route, status, error, plan, bodyBytes, progress } = turn
+  const { usage, charged, charges, metered, metering, attempts, lastCall } = progress
+  const totalMs = progress.totalMs()
+  return {
+    ...who,
+    at: Date.now(),
+    model: plan?.upstreamModel.slice(0, MAX_MODEL_CHARS) ?? '',
+    status,
+    code: error?.code ?? '',
+    inputTokens: usage?.inputTokens ?? 0,
+    outputTokens: usage?.outputTokens ?? 0,
+    cachedTokens: (usage?.cacheReadTokens ?? 0) + (usage?.cacheWriteTokens ?? 0),
+    credits: charged > 0 ? charged : metered,
+    ...(metering !== null && { metering }),
+    ...(charges.length > 0 && {
+      charges: charges.map(({ cost, period }) => ({ credits: cost, period }))
+    }),
+    totalMs: Math.round(totalMs),
+    firstMs: usage === null ? null : Math.round(totalMs - progress.spentMs('stream')),
+    repairs: plan?.repairs.length ?? 0,
+    turn: {
+      requestId,
+      route,
+      isStream: plan?.asked.isStream ?? false,
+      phaseMs: progress.toJson(),
+      attempts,
+      chunks: lastCall?.chunks ?? 0,
+      isAbovePriceStep: priceFactor(turn) > 1,
+      worker,
+      bodyBytes,
+      repairs: plan?.repairs.slice(0, MAX_REPAIRS_TOLD) ?? [],
+      ...(progress.lostCalls > 0 && { lostCalls: progress.lostCalls }),
+      ...askedFor(plan),
+      ...(error !== null && { failure: toFailure(error, progress) })
+    }
+  }
+}
+
+/** The client's model, if another one answers. */
+function askedFor(plan: ReplyPlan | null): Pick<TurnFacts, 'modelAsked'> {
+  if (plan === null || plan.asked.model === plan.upstreamModel) return {}
+  return { modelAsked: cut(plan.asked.model, MAX_MODEL_CHARS) }
+}
+
+const MAX_REASON_CHARS = 600
+const MAX_DETAIL_CHARS = 300
+
+function toFailure(
+  { message, detail }: GatewayError,
+  { lastCall }: EndedTurn['progress']
+): FailureFacts {
+  const status = lastCall?.status ?? 0
+  return {
+    reason: cut(message, MAX_REASON_CHARS),
+    detail: cut(detail ?? '', MAX_DETAIL_CHARS),
+    upstreamStatus: status === 0 ? null : status,
+    upstreamId: lastCall?.upstreamId ?? null
+  }
+}
+
+const MAX_REPAIRS_TOLD = 8
+
+/** Factor on the usual price for the whole request. */
+function priceFactor({
+  plan,
+  progress: { usage }
+}: Pick<EndedTurn, 'plan' | 'progress'>): number {
+  if (plan === null || usage === null) return 1
+  const { inputTokens, cacheReadTokens = 0, cacheWriteTokens = 0 } = usage
+  return priceFactorOf(plan.upstreamModel, inputTokens + cacheReadTokens + cacheWriteTokens)
+}
+
 export function toTracedTurn(
   record: TurnRecord,
   who: Pick<TracedTurn, 'client' | 'dialect'>
@@ -196,85 +288,70 @@ export function asCarriedOut(plan: ReplyPlan, payload: RequestPayload | null): R
   return made.length === 0 ? plan : { ...plan, repairs: [...plan.repairs, ...made] }
 }
 
-export type DebugPlane = Pick<DataPlane, 'debug'> & {
-  readonly transforms: Pick<TransformPool, 'inlineMaxBytes' | 'outline'>
+export interface RequestRecordsOptions {
+  readonly channel: ToPrimary
+  /** Sent before rows of keys with a limit: what is used up and reserved. */
+  readonly allowances: Pick<Allowances, 'tell'>
+  readonly prices: Pick<WorkerPrices, 'tell'>
+  readonly isPrimarySilent: () => boolean
 }
 
-/** Debug file of one request, if the operator asked for it: its structure without any text, and maybe the capture. */
-export class TurnDebug {
-  readonly content: TurnCapture | null
-  readonly #plane: DebugPlane
-  readonly #mode: 'errors' | 'all'
-  #payload: RequestPayload | null = null
-  #outline: Promise<string | null> | null = null
+/** A message per request would cost the primary more than all else it does for one. */
+const RECORDS_DELAY_MS = 150
+/** Keeps messages small. */
+const MAX_ROWS = 200
+/** While the primary hangs; older ones are lost, as the primary and its workers are replaced soon. */
+const MAX_ROWS_KEPT = 5_000
 
-  constructor(plane: DebugPlane, mode: 'errors' | 'all', content: TurnCapture | null = null) {
-    this.#plane = plane
-    this.#mode = mode
-    this.content = content
+/** Usage rows on their way to the primary: a few messages a second, however many requests. */
+export class RequestRecords {
+  readonly #options: RequestRecordsOptions
+  /** The newest. Bounded by MAX_ROWS_KEPT. */
+  #rows: UsageRow[] = []
+  #begun = 0
+  #timer: NodeJS.Timeout | null = null
+
+  constructor(options: RequestRecordsOptions) {
+    this.#options = options
   }
 
-  /** The payload is gone by the time it is answered. */
-  noteRequest(payload: RequestPayload): void {
-    this.#payload = payload
-    if (this.#mode === 'all') this.#outlinePayload()
+  begin(): void {
+    this.#begun++
+    this.#wake()
   }
 
-  noteFailure(error: GatewayError): void {
-    if (this.#outline === null && this.#isWanted(error)) this.#outlinePayload()
+  note(row: UsageRow): void {
+    if (this.#rows.length >= MAX_ROWS_KEPT) this.#rows.shift()
+    this.#rows.push(row)
+    if (this.#rows.length >= MAX_ROWS) this.flush()
+    this.#wake()
   }
 
-  /** Never rejects. */
-  async keep(record: DebuggedTurn): Promise<void> {
-    const { requestId, error } = record
-    const { content } = this
-    const isWanted = this.#isWanted(error)
-    if (!isWanted && content?.isCut !== true) return content?.discard()
-    const facts = toDebugFacts(record)
-    await content?.keep(facts)
-    if (!isWanted) return
-    const outline = this.#outline === null ? '"request": null' : await this.#outline
-    const left = '"request": "too long to be looked at beside others"'
-    await this.#plane.debug.keep(requestId, facts, `  ${outline?.trimStart() ?? left}`)
+  flush(): void {
+    const { channel, allowances, prices, isPrimarySilent } = this.#options
+    if (isPrimarySilent()) return
+    prices.tell()
+    const rows = this.#rows
+    // Before the rows, by which it looks whether a limit is near.
+    if (rows.some(({ charges }) => charges !== undefined)) allowances.tell()
+    let begun = this.#begun
+    this.#rows = []
+    this.#begun = 0
+    for (let at = 0; at < rows.length || begun > 0; at += MAX_ROWS) {
+      channel.send({ type: 'usage.rows', begun, rows: rows.slice(at, at + MAX_ROWS) })
+      begun = 0
+    }
   }
 
-  /** A client that left (499) is no failure. */
-  #isWanted(error: GatewayError | null): boolean {
-    return this.#mode === 'all' || (error !== null && error.status !== 499)
+  #wake(): void {
+    if (this.#timer !== null) return
+    this.#timer = setTimeout(() => this.#onTime(), RECORDS_DELAY_MS)
+    this.#timer.unref()
   }
 
-  #outlinePayload(): void {
-    const bytes = this.#payload?.peek() ?? null
-    if (bytes === null) return
-    const { debug, transforms } = this.#plane
-    if (bytes.byteLength <= transforms.inlineMaxBytes) {
-      this.#outline = Promise.resolve(outlineMember(Buffer.from(bytes).toString()))
-    } else this.#outline = debug.lookAt(() => transforms.outline(new Uint8Array(bytes)))
-  }
-}
-
-type DebuggedTurn = Pick<
-  TurnRecord,
-  'requestId' | 'route' | 'status' | 'plan' | 'error' | 'progress'
->
-
-function toDebugFacts(record: DebuggedTurn): Readonly<Record<string, unknown>> {
-  const { requestId, route, status, plan, error, progress } = record
-  return {
-    at: new Date().toISOString(),
-    requestId,
-    route,
-    status,
-    ...(error !== null && { code: error.code, message: error.message, detail: error.detail }),
-    ...(plan !== null && {
-      model: plan.asked.model,
-      upstreamModel: plan.upstreamModel,
-      isStream: plan.asked.isStream,
-      inputTokens: plan.inputTokens,
-      contextWindow: plan.contextWindow,
-      repairs: plan.repairs,
-      borderline: plan.borderline
-    }),
-    phaseMs: progress.toJson()
+  #onTime(): void {
+    this.#timer = null
+    this.flush()
+    if (this.#rows.length > 0) this.#wake()
   }
 }

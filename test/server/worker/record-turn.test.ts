@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Metrics } from '../../../src/observe/metrics.ts'
 import { Progress } from '../../../src/server/worker/open-turns.ts'
-import { recordTurn, type TurnRecord } from '../../../src/server/turn/turn-record.ts'
+import { recordTurn, type TurnRecord } from '../../../src/server/worker/turn-record.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
 import { replyPlan } from '../../helper/reply-plan.ts'
