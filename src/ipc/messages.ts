@@ -3,7 +3,7 @@ import type { Config } from '../config/settings.ts'
 import type { ConversationParts } from '../kiro/conversation/conversation-memory.ts'
 import type { DeviceNews } from '../devices/access-check.ts'
 import type { KnownKeys } from '../keys/key.ts'
-import type { PricedAnswer, PriceLessons } from '../keys/prices.ts'
+import type { PriceLessons, PriceTold } from '../keys/prices.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
 import type { LearntGauges, TokenLesson } from '../kiro/tokens/token-gauge.ts'
 import type { AccountUsage } from '../kiro/wire/account-usage.ts'
@@ -174,11 +174,6 @@ export interface KiroKeyVerdict {
 }
 
 export const MAX_ACCEPTED_KEYS = 1024
-
-/** Cost of one answer, in micro-credits. */
-export interface PriceTold extends PricedAnswer {
-  readonly credits: number
-}
 
 export interface WorkerStart {
   readonly type: 'worker.start'

@@ -11,6 +11,11 @@ export interface PricedAnswer extends PricedRequest {
   readonly outputTokens?: number
 }
 
+/** Cost of one answer, in micro-credits. */
+export interface PriceTold extends PricedAnswer {
+  readonly credits: number
+}
+
 /** Cost of an answer in micro-credits, at epoch ms. `weight`: of its tokens, 0 or missing if unknown. */
 export type PriceLesson = readonly [at: number, credits: number, weight?: number]
 
@@ -128,6 +133,87 @@ export class PriceTable {
       nearest = { size: known, figures }
     }
     return nearest
+  }
+}
+
+/** Whole answers of a model without metering after which none is expected. */
+const MAX_UNMETERED = 3
+/** Models of which they are counted. */
+const MAX_UNMETERED_MODELS = 64
+
+/** A worker's copy of the prices. Its own lessons count at once; the primary orders those of all workers. */
+export class WorkerPrices {
+  readonly #table = new PriceTable()
+  readonly #send: (lessons: readonly PriceTold[]) => void
+  /** Bounded by the answers that end within 150 ms. */
+  #untold: PriceTold[] = []
+  /** Waiters for a model's price. Bounded by the requests that are under way. */
+  readonly #watchers = new Map<string, Set<() => void>>()
+  /** Unmetered whole answers in a row, by model. Bounded by MAX_UNMETERED_MODELS. */
+  readonly #unmetered = new Map<string, number>()
+
+  constructor(send: (lessons: readonly PriceTold[]) => void) {
+    this.#send = send
+  }
+
+  estimate(request: PricedRequest, listed: number): Estimate {
+    return this.#table.estimate(request, listed, Date.now())
+  }
+
+  measure(answer: PricedAnswer, listed: number): number | null {
+    return this.#table.measure(answer, listed, Date.now())
+  }
+
+  /** Learns from an answer and wakes waiters. The primary hears of it before anything else. */
+  learn(answer: PricedAnswer, credits: number): void {
+    this.#unmetered.delete(answer.model)
+    this.#take(answer, credits)
+  }
+
+  /**
+   * If a model's answers are usually unmetered, the listed price is assumed: keys would otherwise ask one
+   * question at a time for ever.
+   */
+  learnUnmetered({ model, inputTokens }: PricedAnswer, listed: number): void {
+    const request = { model, inputTokens }
+    if (!this.estimate(request, listed).isUnknown) return
+    const count = Math.min(MAX_UNMETERED, (this.#unmetered.get(model) ?? 0) + 1)
+    setNewest(this.#unmetered, MAX_UNMETERED_MODELS, model, count)
+    if (count === MAX_UNMETERED) this.#take(request, listed)
+  }
+
+  #take(answer: PricedAnswer, credits: number): void {
+    const now = Date.now()
+    const isKnown = this.#table.isKnown(answer, now)
+    this.#table.learn(answer, credits, now)
+    this.#untold.push({ ...answer, credits })
+    if (!isKnown) this.tell()
+    this.#wake(answer.model)
+  }
+
+  tell(): void {
+    if (this.#untold.length === 0) return
+    this.#send(this.#untold)
+    this.#untold = []
+  }
+
+  onLearnt({ model, size, lessons }: PriceLessons): void {
+    this.#table.adopt({ model, size, lessons })
+    this.#wake(model)
+  }
+
+  /** Calls `onLearnt` for each lesson of a model, in the order of watching. Returns the end of that. */
+  watch(model: string, onLearnt: () => void): () => void {
+    const watchers = this.#watchers.get(model) ?? new Set<() => void>()
+    this.#watchers.set(model, watchers.add(onLearnt))
+    return () => {
+      watchers.delete(onLearnt)
+      if (watchers.size === 0) this.#watchers.delete(model)
+    }
+  }
+
+  #wake(model: string): void {
+    for (const onLearnt of this.#watchers.get(model) ?? []) onLearnt()
   }
 }
 

@@ -6,7 +6,7 @@ import { Channel } from '../../src/ipc/channel.ts'
 import type { FromWorker, ToWorker } from '../../src/ipc/messages.ts'
 import { BUILT_IN_MODELS } from '../../src/kiro/models/models.ts'
 import { type Charge, KeyLimits } from '../../src/server/primary/key-limits.ts'
-import { WorkerPrices } from '../../src/server/primary/primary-clients.ts'
+import { WorkerPrices } from '../../src/keys/prices.ts'
 import { Progress } from '../../src/server/worker/open-turns.ts'
 import {
   clientFamilyOf,

@@ -1,5 +1,4 @@
-import type { PriceTold } from '../../ipc/messages.ts'
-import { type PriceLessons, PriceTable } from '../../keys/prices.ts'
+import { type PriceLessons, PriceTable, type PriceTold } from '../../keys/prices.ts'
 
 export interface SharedPricesOptions {
   readonly tell: (lessons: PriceLessons) => void

@@ -113,6 +113,15 @@ export function priceFactorOf(id: string, inputTokens: number): number {
   return step !== null && inputTokens > step.aboveTokens ? step.factor : 1
 }
 
+/** Credits that the list says a request costs. */
+export function listedCredits(
+  { model, inputTokens }: { readonly model: string; readonly inputTokens: number },
+  models: readonly ModelFacts[]
+): number {
+  const { rate = 1 } = findModel(models, model) ?? {}
+  return rate * priceFactorOf(model, inputTokens)
+}
+
 export function canonicalModelId(id: string): string {
   return id.toLowerCase().replaceAll('.', '-')
 }

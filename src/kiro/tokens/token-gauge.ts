@@ -46,7 +46,7 @@ const FREE_TOKENS = 5_000
 const MAX_TOKENS = 100_000_000
 const MAX_LESSONS = 1_000_000
 const MAX_ERRORS = 64
-export const MAX_MODEL_CHARS = 256
+const MAX_MODEL_CHARS = 256
 
 /** The hidden prompt counts as known once it is this certain. */
 const KNOWN_AFTER = 3
@@ -248,6 +248,43 @@ export class TokenGauges {
 
   all(): readonly GaugeState[] {
     return [...this.#gauges.values()]
+  }
+}
+
+/** Shortest time between two messages about a model, however many requests end. */
+const INTERVAL_MS = 1_000
+/** The first lessons are worth more, and are told at once. */
+const EAGER_LESSONS = 20
+const MAX_TOLD = 64
+
+/** Counts requests by what the primary has learnt from all workers, and tells it what the upstream measures. */
+export class SharedCalibration extends TokenGauges {
+  readonly #tell: (lesson: TokenLesson) => void
+  readonly #now: () => number
+  /** Lessons told of a model, and when the last was. Bounded by MAX_TOLD. */
+  readonly #told = new Map<string, { readonly times: number; readonly at: number }>()
+
+  constructor(tell: (lesson: TokenLesson) => void, now = () => performance.now()) {
+    super()
+    this.#tell = tell
+    this.#now = now
+  }
+
+  /** Leaves learning to the primary: nothing is learnt here. */
+  override learn(lesson: TokenLesson): null {
+    const { model } = lesson
+    if (model.length > MAX_MODEL_CHARS) return null
+    const at = this.#now()
+    const told = this.#told.get(model) ?? { times: 0, at: -INTERVAL_MS }
+    if (told.times >= EAGER_LESSONS && at - told.at < INTERVAL_MS) return null
+    setNewest(this.#told, MAX_TOLD, model, { times: told.times + 1, at })
+    this.#tell(lesson)
+    return null
+  }
+
+  onLearnt({ gauges, isAll }: LearntGauges): void {
+    if (isAll) this.replace(gauges)
+    else for (const gauge of gauges) this.adopt(gauge)
   }
 }
 

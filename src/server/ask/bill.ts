@@ -4,7 +4,7 @@ import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { Metering } from '../../ipc/usage-row.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { Charge } from '../primary/key-limits.ts'
-import { listedPrice } from '../primary/primary-clients.ts'
+import { listedCredits } from '../../kiro/models/models.ts'
 import type { Progress } from '../worker/open-turns.ts'
 import { type Attempt, type AttemptOutcome, isWantOfRoom } from './attempt.ts'
 
@@ -73,7 +73,7 @@ export class Bill {
     const { upstreamModel: model, inputTokens } = plan
     const answer = { model, inputTokens, outputTokens }
     const isWhole = credits !== null && isReadOut
-    const listed = listedPrice(answer, plane.catalogue().models)
+    const listed = listedCredits(answer, plane.catalogue().models) * MICROS_PER_CREDIT
     const measured = isMeant && !isWhole ? plane.prices.measure(answer, listed) : null
     charge?.add({ credits, isAnswered, isLeft, measured })
     const metered = credits === null ? 0 : Math.round(credits * MICROS_PER_CREDIT)

@@ -19,7 +19,7 @@ import {
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { KeyStream } from '../primary/key-limits.ts'
 import type { Progress } from '../worker/open-turns.ts'
-import type { AccountClient } from '../primary/primary-clients.ts'
+import type { AccountClient } from '../primary/account-access.ts'
 
 export interface PermitWait {
   readonly waiter: AcquireOptions

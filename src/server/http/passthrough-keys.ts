@@ -20,10 +20,9 @@ import {
   ModelsRefused
 } from '../../upstream/call/account-calls.ts'
 import { exchangeJson, type JsonCall } from '../../upstream/call/json-exchange.ts'
-import type { CredentialClient } from '../primary/credentials.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import { type KeyTrials, NEW_KEYS_PLACE } from '../primary/key-trials.ts'
-import { AccountClient } from '../primary/primary-clients.ts'
+import { AccountClient, type CredentialClient } from '../primary/account-access.ts'
 
 interface BroughtKey {
   readonly key: string

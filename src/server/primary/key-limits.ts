@@ -11,12 +11,11 @@ import {
   MICROS_PER_CREDIT,
   type NamedKey
 } from '../../keys/key.ts'
-import type { Estimate, PricedRequest } from '../../keys/prices.ts'
-import { findModel, type ModelFacts } from '../../kiro/models/models.ts'
+import type { Estimate, PricedRequest, WorkerPrices } from '../../keys/prices.ts'
+import { findModel, type ModelFacts, listedCredits } from '../../kiro/models/models.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { toIso } from '../../shared/dates.ts'
 import type { Standing } from '../../shared/standing.ts'
-import { listedPrice, type WorkerPrices } from './primary-clients.ts'
 
 /** An allowance beyond the highest limit is that of a key whose limit was taken away meanwhile. */
 const MOST_MICROS = MAX_CREDITS * MICROS_PER_CREDIT
@@ -129,7 +128,7 @@ export class TurnLimits {
 
   #estimate(request: PricedRequest): Estimate {
     const { prices, models } = this.#options
-    return prices.estimate(request, listedPrice(request, models()))
+    return prices.estimate(request, listedCredits(request, models()) * MICROS_PER_CREDIT)
   }
 
   #takeCredits(credits: CreditLimit, { credits: estimated }: Estimate, wish: Wish): Promise<Share> {

@@ -12,7 +12,7 @@ import { ConversationMemory } from '../../kiro/conversation/conversation-memory.
 import type { KnownKeys } from '../../keys/key.ts'
 import type { Catalogue } from '../../kiro/models/models.ts'
 import { CONTENT_BUFFER_BYTES, DebugCapture } from '../../observe/debug-capture.ts'
-import type { TokenGauges } from '../../kiro/tokens/token-gauge.ts'
+import { type TokenGauges, SharedCalibration } from '../../kiro/tokens/token-gauge.ts'
 import { RequestForms } from '../../kiro/wire/hosts.ts'
 import { KeyRefusals } from '../../observe/key-refusals.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -27,13 +27,13 @@ import { upstreamNames } from '../../upstream/names/host-names.ts'
 import { createNameLookup } from '../../upstream/names/name-lookup.ts'
 import { chooseProxy } from '../../upstream/proxy/proxy.ts'
 import { Arrivals } from './load-watch.ts'
-import { type CredentialClient, Credentials } from '../primary/credentials.ts'
 import { ItemStore } from '../items/item-store.ts'
 import { isKiroKeyName, KeyTrials } from '../primary/key-trials.ts'
 import { KeyLimits } from '../primary/key-limits.ts'
 import type { FleetContact } from './fleet-contact.ts'
 import type { OpenTurns } from './open-turns.ts'
-import { AccountClient, SharedCalibration, WorkerPrices } from '../primary/primary-clients.ts'
+import { AccountClient, type CredentialClient, Credentials } from '../primary/account-access.ts'
+import { WorkerPrices } from '../../keys/prices.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import { isPublicAddress } from '../body/public-address.ts'
 import { MeterReadings } from './meter-readings.ts'
@@ -319,7 +319,9 @@ function createLessons({ channel, current }: Surroundings): Pick<OwnPlane, keyof
       () => current.config.upstream.requestForm,
       (learnt) => channel.send({ type: 'form.lesson', ...learnt })
     ),
-    calibration: new SharedCalibration(channel),
+    calibration: new SharedCalibration((lesson) =>
+      channel.send({ type: 'calibration.lesson', ...lesson })
+    ),
     prices: new WorkerPrices((lessons) => channel.send({ type: 'price.lessons', lessons })),
     closingHosts: new Set(),
     strange: new Set()

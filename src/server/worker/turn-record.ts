@@ -12,7 +12,7 @@ import type { Metrics } from '../../observe/metrics.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import type { TracedTurn } from '../../tracing/turn-trace.ts'
 import type { RequestPayload } from '../../upstream/call/requests.ts'
-import type { WorkerPrices } from '../primary/primary-clients.ts'
+import type { WorkerPrices } from '../../keys/prices.ts'
 import type { Progress } from './open-turns.ts'
 
 export interface EndedTurn {
@@ -204,10 +204,7 @@ function toFailure(
 const MAX_REPAIRS_TOLD = 8
 
 /** Factor on the usual price for the whole request. */
-function priceFactor({
-  plan,
-  progress: { usage }
-}: Pick<EndedTurn, 'plan' | 'progress'>): number {
+function priceFactor({ plan, progress: { usage } }: Pick<EndedTurn, 'plan' | 'progress'>): number {
   if (plan === null || usage === null) return 1
   const { inputTokens, cacheReadTokens = 0, cacheWriteTokens = 0 } = usage
   return priceFactorOf(plan.upstreamModel, inputTokens + cacheReadTokens + cacheWriteTokens)

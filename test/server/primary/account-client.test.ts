@@ -1,7 +1,7 @@
 import t from 'tap'
 import { type AccountStatus, type FromWorker, GOOD_STATUS } from '../../../src/ipc/messages.ts'
 import { faultOfResponse, toGatewayError } from '../../../src/kiro/wire/fault.ts'
-import { AccountClient } from '../../../src/server/primary/primary-clients.ts'
+import { AccountClient } from '../../../src/server/primary/account-access.ts'
 import type { GatewayError } from '../../../src/shared/errors.ts'
 
 const NOW = Date.parse('2026-11-30T23:55:00Z')

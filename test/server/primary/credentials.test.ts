@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { CredentialNews, FromWorker } from '../../../src/ipc/messages.ts'
-import { Credentials } from '../../../src/server/primary/credentials.ts'
+import { Credentials } from '../../../src/server/primary/account-access.ts'
 import { credentialSnapshot } from '../../helper/credential-snapshot.ts'
 import { FakePulse } from '../../helper/fake-pulse.ts'
 

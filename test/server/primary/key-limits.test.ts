@@ -6,7 +6,7 @@ import { hasLimits, MICROS_PER_CREDIT as CREDIT, type NamedKey } from '../../../
 import { BUILT_IN_MODELS } from '../../../src/kiro/models/models.ts'
 import { codeOf, GatewayError } from '../../../src/shared/errors.ts'
 import { KeyLimits, type TurnLimits } from '../../../src/server/primary/key-limits.ts'
-import { WorkerPrices } from '../../../src/server/primary/primary-clients.ts'
+import { WorkerPrices } from '../../../src/keys/prices.ts'
 import { namedKey, perDay, Team } from '../../helper/allowance-team.ts'
 
 const models = [

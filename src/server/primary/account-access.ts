@@ -1,33 +1,188 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { ToPrimary } from '../../ipc/channel.ts'
 import {
   type AccountBar,
   type AccountStatus,
+  type CredentialNews,
   GOOD_STATUS,
   type PlanBar,
-  type PriceTold
+  type Problem
 } from '../../ipc/messages.ts'
-import { MICROS_PER_CREDIT } from '../../keys/key.ts'
-import {
-  type Estimate,
-  type PricedAnswer,
-  type PricedRequest,
-  type PriceLessons,
-  PriceTable
-} from '../../keys/prices.ts'
-import { findModel, type ModelFacts, priceFactorOf } from '../../kiro/models/models.ts'
-import {
-  type LearntGauges,
-  MAX_MODEL_CHARS,
-  TokenGauges,
-  type TokenLesson
-} from '../../kiro/tokens/token-gauge.ts'
+import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { ErrorTable } from '../../shared/error-table.ts'
-import { type ErrorCode, GatewayError } from '../../shared/errors.ts'
+import { type ErrorCode, GatewayError, unlessAborted } from '../../shared/errors.ts'
 import { failureOf } from '../../shared/failures.ts'
-import { setNewest } from '../../shared/newest.ts'
+import { singleFlight } from '../../shared/single-flight.ts'
 import type { Standing } from '../../shared/standing.ts'
 import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
+import type { PrimaryPulse } from './primary-pulse.ts'
+
+/** Sign-in of one request's account, wherever it comes from. */
+export interface CredentialClient {
+  /** @throws {GatewayError} why there is none, and what the operator can do */
+  current(): CredentialSnapshot
+  /** Like `current()`; `null` where `ready()` would wait or throw. */
+  usable(): CredentialSnapshot | null
+  /** @throws {GatewayError} why there is none, after waiting for a renewal */
+  ready(signal: AbortSignal): Promise<CredentialSnapshot>
+  /**
+   * `isNamed`: the upstream blamed the token.
+   * @throws {GatewayError} if there is no other
+   */
+  renew(
+    refused: CredentialSnapshot,
+    signal: AbortSignal,
+    isNamed: boolean
+  ): Promise<CredentialSnapshot>
+  accepted(snapshot: CredentialSnapshot): void
+  /** The upstream has suspended the token's account; `reason` is only for the log. */
+  reportSuspended(token: string, reason: string): void
+  /** `null` if there is a credential. */
+  readonly problem: Problem | null
+}
+
+/** Shortest pause between questions, whatever the primary says. */
+const MIN_PAUSE_MS = 50
+
+export interface CredentialOptions {
+  readonly channel: ToPrimary
+  readonly news: CredentialNews
+  readonly pulse: Pick<PrimaryPulse, 'ask' | 'silence'>
+  readonly waitTimeoutMs: () => number
+}
+
+/** The credential that the primary last sent. Only the primary reads and refreshes it. */
+export class Credentials implements CredentialClient {
+  readonly #options: CredentialOptions
+  #news: CredentialNews
+  readonly #askOnce = singleFlight(() => this.#ask())
+
+  constructor(options: CredentialOptions) {
+    this.#options = options
+    this.#news = options.news
+  }
+
+  current(): CredentialSnapshot {
+    const { snapshot, problem } = this.#news
+    if (snapshot !== null) return snapshot
+    throw toError(problem)
+  }
+
+  get problem(): Problem | null {
+    return this.#news.problem
+  }
+
+  usable(): CredentialSnapshot | null {
+    const { snapshot } = this.#news
+    const isUsable =
+      snapshot !== null && (!hasExpired(snapshot) || this.#options.pulse.silence.aborted)
+    return isUsable ? snapshot : null
+  }
+
+  /**
+   * Waits up to `CREDENTIAL_WAIT_TIMEOUT` for a renewal; uses the expired token while the primary is
+   * silent, since its last minute counts as expired.
+   * @throws {GatewayError} why there is none; GW_NOT_READY after the wait; the signal's reason
+   */
+  async ready(signal: AbortSignal): Promise<CredentialSnapshot> {
+    const { pulse } = this.#options
+    const timeoutMs = this.#options.waitTimeoutMs()
+    let bound: AbortSignal | null = null
+    const giveUpAt = Date.now() + timeoutMs
+    for (;;) {
+      const snapshot = this.usable()
+      if (snapshot !== null) return snapshot
+      if (!this.#mayCome(giveUpAt)) return this.current() // which says why not
+      bound ??= AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
+      try {
+        await this.#next(AbortSignal.any([bound, pulse.silence]))
+      } catch (cause) {
+        signal.throwIfAborted()
+        if (bound.aborted) throw stillRenewing(this.#news)
+        if (!pulse.silence.aborted || this.#news.snapshot === null) throw cause
+      }
+    }
+  }
+
+  /** The primary has it from the token service. */
+  accepted(): void {}
+
+  reportSuspended(token: string, reason: string): void {
+    this.#options.channel.send({ type: 'credential.suspended', token, reason })
+  }
+
+  onNews(news: CredentialNews): void {
+    this.#news = news
+  }
+
+  /**
+   * The primary refreshes once for all reports of a token.
+   * @throws {GatewayError} GW_UPSTREAM_AUTH if there is no other; GW_PRIMARY_SILENT; GW_NOT_READY if none
+   * comes within `CREDENTIAL_WAIT_TIMEOUT`; the signal's reason
+   */
+  async renew(refused: CredentialSnapshot, signal: AbortSignal): Promise<CredentialSnapshot> {
+    // Another request was first, or the token has expired meanwhile.
+    if (this.#news.snapshot?.token !== refused.token) return this.ready(signal)
+    const { pulse, waitTimeoutMs } = this.#options
+    const { token } = refused
+    const bound = AbortSignal.any([signal, AbortSignal.timeout(waitTimeoutMs())])
+    try {
+      await pulse.ask({ type: 'credential.refused', token }, bound)
+    } catch (cause) {
+      signal.throwIfAborted()
+      throw bound.aborted ? stillRenewing(this.#news) : cause
+    }
+    if (this.#news.snapshot?.token === token) throw new GatewayError('GW_UPSTREAM_AUTH')
+    return this.ready(signal)
+  }
+
+  #mayCome(giveUpAt: number): boolean {
+    const { snapshot, problem, retryAt } = { retryAt: undefined, ...this.#news }
+    if (snapshot !== null || problem === null) return true
+    return retryAt !== undefined && retryAt <= giveUpAt
+  }
+
+  async #next(signal: AbortSignal): Promise<void> {
+    const { retryAt = 0 } = { retryAt: undefined, ...this.#news }
+    const pauseMs = retryAt - Date.now()
+    if (pauseMs > 0) {
+      await delay(Math.max(pauseMs, MIN_PAUSE_MS), undefined, { signal }).catch(() => {
+        throw signal.reason
+      })
+      if (this.#news.snapshot !== null) return
+    }
+    await unlessAborted(this.#askOnce(), signal)
+    const { snapshot } = this.#news
+    if (snapshot !== null && hasExpired(snapshot)) await delay(MIN_PAUSE_MS)
+  }
+
+  async #ask(): Promise<void> {
+    try {
+      await this.#options.pulse.ask({ type: 'credential.wanted' })
+    } catch {
+      // the primary is silent, which those who wait hear themselves
+    }
+  }
+}
+
+/** Says what is wrong in words for people and a code for programs. */
+function toError({ code, message, failure = failureOf(code) }: Problem): GatewayError {
+  return new GatewayError(code, undefined, { message, details: { failure } })
+}
+
+function hasExpired({ expiresAt }: CredentialSnapshot): boolean {
+  return expiresAt !== null && expiresAt <= Date.now()
+}
+
+function stillRenewing({ problem }: CredentialNews): GatewayError {
+  const failure = problem?.failure ?? 'not-ready'
+  const message =
+    problem?.message ??
+    "The gateway's sign-in is still being renewed (CREDENTIAL_WAIT_TIMEOUT). Try again shortly."
+  const options = { message, retryAfterS: 1, details: { failure } }
+  return new GatewayError('GW_NOT_READY', 'waited for a token', options)
+}
 
 const DAY_MS = 86_400_000
 
@@ -206,131 +361,4 @@ function inContext(
   }
   const isLocked = isSuspect && status === 403 && /^user is not authorized\.?$/i.test(message)
   return isLocked ? error.with({ code: 'GW_UPSTREAM_SUSPENDED', message }) : error
-}
-
-/** Shortest time between two messages about a model, however many requests end. */
-const INTERVAL_MS = 1_000
-/** The first lessons are worth more, and are told at once. */
-const EAGER_LESSONS = 20
-const MAX_TOLD = 64
-
-/** Counts requests by what the primary has learnt from all workers, and tells it what the upstream measures. */
-export class SharedCalibration extends TokenGauges {
-  readonly #channel: ToPrimary
-  readonly #now: () => number
-  /** Lessons told of a model, and when the last was. Bounded by MAX_TOLD. */
-  readonly #told = new Map<string, { readonly times: number; readonly at: number }>()
-
-  constructor(channel: ToPrimary, now = () => performance.now()) {
-    super()
-    this.#channel = channel
-    this.#now = now
-  }
-
-  /** Leaves learning to the primary: nothing is learnt here. */
-  override learn(lesson: TokenLesson): null {
-    const { model } = lesson
-    if (model.length > MAX_MODEL_CHARS) return null
-    const at = this.#now()
-    const told = this.#told.get(model) ?? { times: 0, at: -INTERVAL_MS }
-    if (told.times >= EAGER_LESSONS && at - told.at < INTERVAL_MS) return null
-    setNewest(this.#told, MAX_TOLD, model, { times: told.times + 1, at })
-    this.#channel.send({ type: 'calibration.lesson', ...lesson })
-    return null
-  }
-
-  onLearnt({ gauges, isAll }: LearntGauges): void {
-    if (isAll) this.replace(gauges)
-    else for (const gauge of gauges) this.adopt(gauge)
-  }
-}
-
-/** Micro-credits. */
-export function listedPrice(
-  { model, inputTokens }: PricedRequest,
-  models: readonly ModelFacts[]
-): number {
-  const { rate = 1 } = findModel(models, model) ?? {}
-  return rate * priceFactorOf(model, inputTokens) * MICROS_PER_CREDIT
-}
-
-/** Whole answers of a model without metering after which none is expected. */
-const MAX_UNMETERED = 3
-/** Models of which they are counted. */
-const MAX_UNMETERED_MODELS = 64
-
-/** A worker's copy of the prices. Its own lessons count at once; the primary orders those of all workers. */
-export class WorkerPrices {
-  readonly #table = new PriceTable()
-  readonly #send: (lessons: readonly PriceTold[]) => void
-  /** Bounded by the answers that end within 150 ms. */
-  #untold: PriceTold[] = []
-  /** Waiters for a model's price. Bounded by the requests that are under way. */
-  readonly #watchers = new Map<string, Set<() => void>>()
-  /** Unmetered whole answers in a row, by model. Bounded by MAX_UNMETERED_MODELS. */
-  readonly #unmetered = new Map<string, number>()
-
-  constructor(send: (lessons: readonly PriceTold[]) => void) {
-    this.#send = send
-  }
-
-  estimate(request: PricedRequest, listed: number): Estimate {
-    return this.#table.estimate(request, listed, Date.now())
-  }
-
-  measure(answer: PricedAnswer, listed: number): number | null {
-    return this.#table.measure(answer, listed, Date.now())
-  }
-
-  /** Learns from an answer and wakes waiters. The primary hears of it before anything else. */
-  learn(answer: PricedAnswer, credits: number): void {
-    this.#unmetered.delete(answer.model)
-    this.#take(answer, credits)
-  }
-
-  /**
-   * If a model's answers are usually unmetered, the listed price is assumed: keys would otherwise ask one
-   * question at a time for ever.
-   */
-  learnUnmetered({ model, inputTokens }: PricedAnswer, listed: number): void {
-    const request = { model, inputTokens }
-    if (!this.estimate(request, listed).isUnknown) return
-    const count = Math.min(MAX_UNMETERED, (this.#unmetered.get(model) ?? 0) + 1)
-    setNewest(this.#unmetered, MAX_UNMETERED_MODELS, model, count)
-    if (count === MAX_UNMETERED) this.#take(request, listed)
-  }
-
-  #take(answer: PricedAnswer, credits: number): void {
-    const now = Date.now()
-    const isKnown = this.#table.isKnown(answer, now)
-    this.#table.learn(answer, credits, now)
-    this.#untold.push({ ...answer, credits })
-    if (!isKnown) this.tell()
-    this.#wake(answer.model)
-  }
-
-  tell(): void {
-    if (this.#untold.length === 0) return
-    this.#send(this.#untold)
-    this.#untold = []
-  }
-
-  onLearnt({ model, size, lessons }: PriceLessons): void {
-    this.#table.adopt({ model, size, lessons })
-    this.#wake(model)
-  }
-
-  /** Calls `onLearnt` for each lesson of a model, in the order of watching. Returns the end of that. */
-  watch(model: string, onLearnt: () => void): () => void {
-    const watchers = this.#watchers.get(model) ?? new Set<() => void>()
-    this.#watchers.set(model, watchers.add(onLearnt))
-    return () => {
-      watchers.delete(onLearnt)
-      if (watchers.size === 0) this.#watchers.delete(model)
-    }
-  }
-
-  #wake(model: string): void {
-    for (const onLearnt of this.#watchers.get(model) ?? []) onLearnt()
-  }
 }

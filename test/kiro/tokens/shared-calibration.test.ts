@@ -1,7 +1,10 @@
 import t from 'tap'
-import type { FromWorker } from '../../../src/ipc/messages.ts'
-import { learnFrom, newGauge } from '../../../src/kiro/tokens/token-gauge.ts'
-import { SharedCalibration } from '../../../src/server/primary/primary-clients.ts'
+import {
+  learnFrom,
+  newGauge,
+  SharedCalibration,
+  type TokenLesson
+} from '../../../src/kiro/tokens/token-gauge.ts'
 
 const groups = [10_000, 0, 0, 0, 0, 0, 0, 0]
 
@@ -10,17 +13,19 @@ function lesson(model: string) {
 }
 
 function setUp() {
-  const sent: FromWorker[] = []
+  const sent: TokenLesson[] = []
   const clock = { now: 0 }
-  const channel = { send: (message: FromWorker): void => void sent.push(message) }
-  const calibration = new SharedCalibration(channel, () => clock.now)
+  const calibration = new SharedCalibration(
+    (told) => void sent.push(told),
+    () => clock.now
+  )
   return { sent, clock, calibration }
 }
 
 t.test('what is measured is told, numbers only', async (t) => {
   const { sent, calibration } = setUp()
   calibration.learn(lesson('a'))
-  t.same(sent, [{ type: 'calibration.lesson', ...lesson('a') }])
+  t.same(sent, [lesson('a')])
 })
 
 t.test('the first lessons of a model are told at once, then one in a second', async (t) => {
