@@ -141,10 +141,15 @@ const MAX_UNMETERED = 3
 /** Models of which they are counted. */
 const MAX_UNMETERED_MODELS = 64
 
+/** Way of lessons to the primary. */
+interface PricePrimary {
+  send(message: { readonly type: 'price.lessons'; readonly lessons: readonly PriceTold[] }): unknown
+}
+
 /** A worker's copy of the prices. Its own lessons count at once; the primary orders those of all workers. */
 export class WorkerPrices {
   readonly #table = new PriceTable()
-  readonly #send: (lessons: readonly PriceTold[]) => void
+  readonly #primary: PricePrimary
   /** Bounded by the answers that end within 150 ms. */
   #untold: PriceTold[] = []
   /** Waiters for a model's price. Bounded by the requests that are under way. */
@@ -152,8 +157,8 @@ export class WorkerPrices {
   /** Unmetered whole answers in a row, by model. Bounded by MAX_UNMETERED_MODELS. */
   readonly #unmetered = new Map<string, number>()
 
-  constructor(send: (lessons: readonly PriceTold[]) => void) {
-    this.#send = send
+  constructor(primary: PricePrimary) {
+    this.#primary = primary
   }
 
   estimate(request: PricedRequest, listed: number): Estimate {
@@ -193,7 +198,7 @@ export class WorkerPrices {
 
   tell(): void {
     if (this.#untold.length === 0) return
-    this.#send(this.#untold)
+    this.#primary.send({ type: 'price.lessons', lessons: this.#untold })
     this.#untold = []
   }
 

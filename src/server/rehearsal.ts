@@ -53,7 +53,7 @@ async function rehearseWith(start: WorkerStart, isResting: () => boolean): Promi
     logStream: { write: () => {} },
     pulse,
     turns: new OpenTurns(),
-    life: { state: 'open', isAccepting: true }
+    life: { state: 'open', isAccepting: true, isLeaving: false }
   })
   const { connections, app, plane } = parts
   const grant = { granted: PERMITS, keepAlive: PERMITS, maxWaiting: PERMITS }

@@ -33,9 +33,10 @@ export class GatewayWorker {
   readonly #pulse: PrimaryPulse
   readonly #turns = new OpenTurns()
   readonly #stopped = Promise.withResolvers<void>()
-  readonly #life: { state: WorkerLife['state']; isAccepting: boolean } = {
+  readonly #life: { -readonly [Name in keyof WorkerLife]: WorkerLife[Name] } = {
     state: 'open',
-    isAccepting: true
+    isAccepting: true,
+    isLeaving: false
   }
   readonly #keyExpiry = new KeyExpiry(() => {
     if (this.#parts !== null) checkKeys(this.#parts)
@@ -71,7 +72,7 @@ export class GatewayWorker {
   retire(patienceMs: number): void {
     if (this.#life.state !== 'open') return
     if (this.#parts === null) return this.drain()
-    this.#life.state = 'retiring'
+    this.#enter({ state: 'retiring' })
     void this.#retire(this.#parts, patienceMs) // cannot reject
   }
 
@@ -86,8 +87,15 @@ export class GatewayWorker {
 
   #end(timeoutMs: number): void {
     if (this.#life.state === 'draining') return
-    this.#life.state = 'draining'
+    this.#enter({ state: 'draining' })
     this.#close(timeoutMs).then(this.#stopped.resolve, this.#stopped.reject)
+  }
+
+  /** Follows each change of what `isLeaving` is made of; requests only read it. */
+  #enter(change: Partial<Pick<WorkerLife, 'state' | 'isAccepting'>>): void {
+    const life = Object.assign(this.#life, change)
+    const isEnding = this.#parts?.current.status.isEnding === true
+    life.isLeaving = life.state !== 'open' || !life.isAccepting || isEnding
   }
 
   #onMessage(message: ToWorker): void {
@@ -169,6 +177,7 @@ export class GatewayWorker {
 
   #onStatus({ current, log }: Parts, status: ClusterStatus): void {
     current.status = status
+    this.#enter({})
     const start = this.#start
     if (start === null || !status.workers.every(({ state }) => state === 'ready')) return
     this.#start = null
@@ -203,13 +212,14 @@ export class GatewayWorker {
       life: this.#life
     })
     this.#parts = parts
+    this.#enter({})
     this.#start = start
     this.#keyExpiry.watch(start.knownKeys.keys)
     void this.#listen(parts, start) // reports its own failure
   }
 
   async #setDoor(listener: Listener, isAccepting: boolean): Promise<void> {
-    this.#life.isAccepting = isAccepting
+    this.#enter({ isAccepting })
     if (!isAccepting) listener.hold()
     else if (!(await listener.reopen())) return
     this.#channel.send({ type: 'clients.accepting', isAccepting })

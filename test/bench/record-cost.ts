@@ -45,12 +45,12 @@ serve(async (question: RecordCostQuestion): Promise<number> => {
 async function run(requests: number, { hasLimit }: RecordCostQuestion): Promise<void> {
   const channel = new Channel<ToWorker, FromWorker>(process)
   const allowances = new Allowances({ send: () => {}, silence: () => signal })
-  const prices = new WorkerPrices((lessons) => channel.send({ type: 'price.lessons', lessons }))
+  const prices = new WorkerPrices(channel)
   const records = new RequestRecords({
     channel,
     allowances,
     prices,
-    isPrimarySilent: () => false
+    pulse: { isSilent: false }
   })
   const limits = hasLimit ? limitsWith(allowances, prices) : null
   prices.learn({ model: 'claude-sonnet-4.5', inputTokens: 21_500 }, 250_000) // it is known before the first reserve

@@ -163,9 +163,11 @@ function convert(
   const plane = {
     transforms: pool,
     fetcher: { fetch: async () => fetched },
-    config: () => ({
-      fetch: { isEnabled: true, maxBytes: 10 * MEBIBYTE, timeoutMs: 20_000, maxConcurrent: 40 }
-    })
+    current: {
+      config: {
+        fetch: { isEnabled: true, maxBytes: 10 * MEBIBYTE, timeoutMs: 20_000, maxConcurrent: 40 }
+      }
+    }
   }
   const empty = new MemoryBudget(0, 0)
   const room = new BodyMemory({

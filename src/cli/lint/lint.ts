@@ -94,5 +94,5 @@ function requestOptions({ env }: CommandCall) {
   const loaded = loadConfig(env, [])
   if (loaded.name !== 'config') throw new Error('there are no settings')
   const { config } = loaded
-  return requestOptionsOf({ config: () => config, catalogue: () => BUILT_IN_CATALOGUE }, null)
+  return requestOptionsOf({ current: { config }, models: { catalogue: BUILT_IN_CATALOGUE } }, null)
 }

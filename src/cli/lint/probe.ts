@@ -100,7 +100,7 @@ class Probe {
     const known = await listModelsOf(snapshot, this.#checkup)
     const models = known.name === 'listed' ? known.models : BUILT_IN_CATALOGUE.models
     const catalogue = { models, isLive: known.name === 'listed' }
-    const options = requestOptionsOf({ config: () => config, catalogue: () => catalogue }, null)
+    const options = requestOptionsOf({ current: { config }, models: { catalogue } }, null)
     const report = lintRequest(bytes, { dialect: given, request: options })
     if (!report.ok) return this.#tellRefused(report)
     const { body, dialect } = this.#read(bytes, given, options)

@@ -257,16 +257,21 @@ const INTERVAL_MS = 1_000
 const EAGER_LESSONS = 20
 const MAX_TOLD = 64
 
+/** Way of lessons to the primary. */
+interface GaugePrimary {
+  send(message: TokenLesson & { readonly type: 'calibration.lesson' }): unknown
+}
+
 /** Counts requests by what the primary has learnt from all workers, and tells it what the upstream measures. */
 export class SharedCalibration extends TokenGauges {
-  readonly #tell: (lesson: TokenLesson) => void
+  readonly #primary: GaugePrimary
   readonly #now: () => number
   /** Lessons told of a model, and when the last was. Bounded by MAX_TOLD. */
   readonly #told = new Map<string, { readonly times: number; readonly at: number }>()
 
-  constructor(tell: (lesson: TokenLesson) => void, now = () => performance.now()) {
+  constructor(primary: GaugePrimary, now = () => performance.now()) {
     super()
-    this.#tell = tell
+    this.#primary = primary
     this.#now = now
   }
 
@@ -278,7 +283,7 @@ export class SharedCalibration extends TokenGauges {
     const told = this.#told.get(model) ?? { times: 0, at: -INTERVAL_MS }
     if (told.times >= EAGER_LESSONS && at - told.at < INTERVAL_MS) return null
     setNewest(this.#told, MAX_TOLD, model, { times: told.times + 1, at })
-    this.#tell(lesson)
+    this.#primary.send({ type: 'calibration.lesson', ...lesson })
     return null
   }
 

@@ -260,23 +260,28 @@ interface Experience {
   refusals: number
 }
 
+/** Settings in force, which may change. */
+interface CurrentForm {
+  readonly config: { readonly upstream: { readonly requestForm: 'auto' | RequestForm } }
+}
+
 /** Remembers the form that the upstream takes (kiro-protocol §1.5). The primary spreads what a process finds out. */
 export class RequestForms {
-  readonly #setting: () => 'auto' | RequestForm
+  readonly #current: CurrentForm
   readonly #tell: (learnt: LearntForm) => void
   /** Experiences by operation, kind of account and host. Bounded by MAX_PARTIES. */
   readonly #parties = new Map<string, Experience>()
 
   /** Calls `tell` if the second form is found to work. */
-  constructor(setting: () => 'auto' | RequestForm, tell: (learnt: LearntForm) => void) {
-    this.#setting = setting
+  constructor(current: CurrentForm, tell: (learnt: LearntForm) => void) {
+    this.#current = current
     this.#tell = tell
   }
 
   /** The form to try first. A new operation begins with the others' form, but must prove it. */
   first(party: FormParty): RequestForm {
     if (party.host.kind === 'q') return 'path' // has never been seen to take the other one
-    const setting = this.#setting()
+    const setting = this.#current.config.upstream.requestForm
     if (setting !== 'auto') return setting
     const other = { ...party, operation: OTHER_OPERATION[party.operation] }
     return this.#experienceOf(party).form ?? this.#experienceOf(other).form ?? 'path'
@@ -296,7 +301,8 @@ export class RequestForms {
 
   /** True if the refused request may be sent in the other form. Call once per refusal. */
   mayBeWrong(party: FormParty, form: RequestForm, sign: FormSign): boolean {
-    if (party.host.kind === 'q' || this.#setting() !== 'auto') return false
+    if (party.host.kind === 'q' || this.#current.config.upstream.requestForm !== 'auto')
+      return false
     if (sign === 'operation') return true
     const experience = this.#experienceOf(party)
     if (!experience.proven.has(form)) return true

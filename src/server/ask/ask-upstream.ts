@@ -189,8 +189,8 @@ function tryMeans(
   { plan, payload }: UpstreamQuestion,
   { way, another, told }: WayOn
 ): TryMeans {
-  const { upstream, payload: payloads } = plane.config()
-  const { models, isLive } = plane.catalogue()
+  const { upstream, payload: payloads } = plane.current.config
+  const { models, isLive } = plane.models.catalogue
   return {
     approach: way.approach,
     another,
@@ -200,15 +200,16 @@ function tryMeans(
     account: way.snapshot.id,
     mayTrim: payloads.isTrimmed,
     isModelListed: isLive && findModel(models, plan.upstreamModel) !== undefined,
-    retry: plane.isDraining()
-      ? null
-      : {
-          maxAttempts: upstream.maxAttempts,
-          // The upstream was working, and may charge for it.
-          firstTokenMaxRetries: plan.isSlow ? 1 : upstream.firstTokenMaxRetries,
-          hasBudget: plane.retryBudget.hasOne,
-          random: Math.random()
-        }
+    retry:
+      plane.life.state === 'draining'
+        ? null
+        : {
+            maxAttempts: upstream.maxAttempts,
+            // The upstream was working, and may charge for it.
+            firstTokenMaxRetries: plan.isSlow ? 1 : upstream.firstTokenMaxRetries,
+            hasBudget: plane.retryBudget.hasOne,
+            random: Math.random()
+          }
   }
 }
 
@@ -293,7 +294,7 @@ function makeAttempt(
   { way, state, invocationId, bill, permit }: AttemptPlan & { readonly permit: Permit }
 ): Attempt {
   const { plan, payload, room, waiter } = question
-  const { upstream, models } = plane.config()
+  const { upstream, models } = plane.current.config
   const { snapshot, host, approach, form } = way
   const request = generationRequest({
     payload: payload.bytes,
@@ -307,7 +308,7 @@ function makeAttempt(
     maxAttempts: upstream.maxAttempts,
     bodyTimeoutMs: upstream.readTimeoutMs
   })
-  const known = { models: plane.catalogue().models, windows: models.windows }
+  const known = { models: plane.models.catalogue.models, windows: models.windows }
   return new Attempt({
     ...question,
     pool: plane.pool,

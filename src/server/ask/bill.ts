@@ -9,7 +9,7 @@ import type { Progress } from '../worker/open-turns.ts'
 import { type Attempt, type AttemptOutcome, isWantOfRoom } from './attempt.ts'
 
 export interface BillOptions {
-  readonly plane: Pick<DataPlane, 'prices' | 'catalogue'>
+  readonly plane: Pick<DataPlane, 'prices' | 'models'>
   readonly plan: ReplyPlan
   readonly progress: Progress
   readonly signal: AbortSignal
@@ -73,7 +73,7 @@ export class Bill {
     const { upstreamModel: model, inputTokens } = plan
     const answer = { model, inputTokens, outputTokens }
     const isWhole = credits !== null && isReadOut
-    const listed = listedCredits(answer, plane.catalogue().models) * MICROS_PER_CREDIT
+    const listed = listedCredits(answer, plane.models.catalogue.models) * MICROS_PER_CREDIT
     const measured = isMeant && !isWhole ? plane.prices.measure(answer, listed) : null
     charge?.add({ credits, isAnswered, isLeft, measured })
     const metered = credits === null ? 0 : Math.round(credits * MICROS_PER_CREDIT)

@@ -78,7 +78,7 @@ export async function acquireFor(
   }
 }
 
-type CallPlane = Pick<DataPlane, 'credentials' | 'account' | 'config' | 'forms'>
+type CallPlane = Pick<DataPlane, 'credentials' | 'account' | 'current' | 'forms'>
 
 export class CallWay {
   readonly #plane: CallPlane
@@ -197,6 +197,6 @@ export class CallWay {
   }
 
   #hosts(): readonly UpstreamHost[] {
-    return hostsFor(this.#snapshot, this.#plane.config().upstream)
+    return hostsFor(this.#snapshot, this.#plane.current.config.upstream)
   }
 }

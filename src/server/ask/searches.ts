@@ -169,7 +169,7 @@ async function ask(
   context: SearchContext
 ): Promise<SearchOutcome | ApproachFailure> {
   const { signal, progress, sink, capture } = context
-  const { userAgent } = plane.config().upstream
+  const { userAgent } = plane.current.config.upstream
   const permit = await acquireFor(way, plane, context)
   const { snapshot, host, approach, form } = way
   const request = searchRequest({ query, snapshot, host, approach, form, userAgent })

@@ -158,11 +158,12 @@ function refuseWithoutHost({ headers, httpVersion }: IncomingMessage): void {
 function setHeaders(
   response: ServerResponse,
   requestId: string,
-  plane: Pick<DataPlane, 'isLeaving' | 'isDraining' | 'isSimulated'>
+  plane: Pick<DataPlane, 'life' | 'isSimulated'>
 ): void {
   response.setHeader('x-request-id', requestId)
   response.setHeader('request-id', requestId)
   // While draining, a client keeps its connection until one of its requests is refused.
-  if (plane.isLeaving() && !plane.isDraining()) response.setHeader('connection', 'close')
+  if (plane.life.isLeaving && plane.life.state !== 'draining')
+    response.setHeader('connection', 'close')
   if (plane.isSimulated) response.setHeader('x-kiro-gateway-upstream', 'simulator')
 }

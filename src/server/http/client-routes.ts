@@ -8,7 +8,7 @@ import type { PassthroughKeys } from './passthrough-keys.ts'
 import type { Route, RoutedRequest } from './router.ts'
 
 export interface ClientRoutesOptions {
-  readonly plane: Pick<DataPlane, 'config' | 'relay'>
+  readonly plane: Pick<DataPlane, 'current' | 'relay'>
   readonly keys: Pick<PassthroughKeys, 'isAccepted'>
 }
 
@@ -47,7 +47,7 @@ function refuseUnknown({ keys }: ClientRoutesOptions, { kiroKey }: RoutedRequest
  */
 function serveManaged({ plane }: ClientRoutesOptions, routed: RoutedRequest): void {
   const { request, response, requestId } = routed
-  const { managed } = plane.config()
+  const { managed } = plane.current.config
   if (managed === null) {
     const error = new GatewayError('GW_ROUTE_UNKNOWN', undefined, { message: NO_SETTINGS })
     return answerEarly(request, response, toErrorReply('anthropic-messages', error, requestId))

@@ -26,7 +26,7 @@ import {
 } from './model-shapes.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
 
-type ModelPlane = Pick<DataPlane, 'config' | 'catalogue'>
+type ModelPlane = Pick<DataPlane, 'current' | 'models'>
 
 /** Lists models and aliases in the shape of the asking API: Anthropic's clients send `anthropic-version`. */
 export function modelRoutes(own: DataPlane, keys: PassthroughKeys): readonly Route[] {
@@ -59,12 +59,12 @@ function isAllowed(key: NamedKey | null, { id, facts }: ListedModel): boolean {
 }
 
 function listOf(plane: ModelPlane): readonly ListedModel[] {
-  const { aliases, windows } = plane.config().models
-  return listModels(plane.catalogue(), aliases, windows)
+  const { aliases, windows } = plane.current.config.models
+  return listModels(plane.models.catalogue, aliases, windows)
 }
 
 function shapeOptionsOf(plane: ModelPlane): ShapeOptions {
-  return { searches: plane.config().tools.webSearch }
+  return { searches: plane.current.config.tools.webSearch }
 }
 
 /** Lists `auto` under a second name, too: Cursor uses the word itself. */
@@ -96,7 +96,7 @@ function findModelOf(id: string, plane: ModelPlane, namedKey: NamedKey | null): 
   if (listed === undefined) {
     const { facts } = resolveModel(id, options)
     if (facts === undefined) throw modelUnknown(id, options)
-    return toListed(facts, plane.config().models.windows)
+    return toListed(facts, plane.current.config.models.windows)
   }
   if (access !== undefined && !isAllowed(namedKey, listed))
     throw modelNotAllowed(access, id, listedNames(options))

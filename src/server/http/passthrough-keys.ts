@@ -96,7 +96,7 @@ export class PassthroughKeys {
       vouch: this.#vouch,
       response
     })
-    const own = { credentials, account, calibration, catalogue: () => known.catalogue }
+    const own = { credentials, account, calibration, models: known }
     return { ...this.#plane, ...own }
   }
 
@@ -160,7 +160,7 @@ export class PassthroughKeys {
   }
 
   async #regionOf(key: BroughtKey, known: KeyAccount, signal: AbortSignal): Promise<string> {
-    const { credentials, upstream } = this.#plane.config()
+    const { credentials, upstream } = this.#plane.current.config
     const { apiRegion } = credentials
     if (apiRegion !== null || !hasOpenRegion(upstream)) {
       known.region = apiRegion ?? DEFAULT_REGION
@@ -198,7 +198,7 @@ export class PassthroughKeys {
       const permit = await lease.acquire(waiter, deadline)
       return exchangeJson({ pool, permit, request, signal: deadline })
     }
-    return { call, upstream: this.#plane.config().upstream, snapshot, signal }
+    return { call, upstream: this.#plane.current.config.upstream, snapshot, signal }
   }
 
   #accountOf({ name }: BroughtKey): KeyAccount {

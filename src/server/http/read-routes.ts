@@ -45,7 +45,7 @@ export function healthRoutes(
   { current, isPrimarySilent }: Sources
 ): readonly Route[] {
   const serveHealth: Route['serve'] = (routed) => {
-    const isDraining = plane.isDraining()
+    const isDraining = plane.life.state === 'draining'
     sendJson(routed, isDraining ? 503 : 200, { status: isDraining ? 'draining' : 'ok' })
   }
   const serveReady: Route['serve'] = (routed) => {
@@ -147,7 +147,7 @@ function findProblems(plane: DataPlane, { isCrashLooping, isEnding }: ClusterSta
   const add = ({ code, message, failure = failureOf(code) }: Problem): void => {
     found.push({ code: failure, message })
   }
-  if (plane.isDraining() || isEnding) found.push(SHUTTING_DOWN)
+  if (plane.life.state === 'draining' || isEnding) found.push(SHUTTING_DOWN)
   const { problem } = plane.credentials
   const isMoot = problem?.code === 'GW_KEY_INVALID' // clients bring keys of their own
   if (problem !== null && !isMoot) add(problem)
@@ -155,7 +155,7 @@ function findProblems(plane: DataPlane, { isCrashLooping, isEnding }: ClusterSta
   if (refusal !== null) add(refusal)
   const { planProblem, hasOverageKeys } = plane.account
   if (planProblem !== null && !hasOverageKeys) add(planProblem)
-  if (plane.config().fleet.url !== null && plane.fleet() === null) found.push(FLEET_UNHEARD)
+  if (plane.current.config.fleet.url !== null && plane.fleet() === null) found.push(FLEET_UNHEARD)
   const { bar } = plane.lease
   if (bar !== null) add(bar)
   if (isCrashLooping) found.push(WORKERS_DYING)

@@ -58,7 +58,7 @@ export function socketRouteOf(
   if (handshake === null) return refuseWebSocket(response, hasLostUpgrade(request) ? LOST : {})
   const serve = async (): Promise<void> => {
     const { plane, sockets, connections } = parts
-    if (plane.isDraining()) throw new GatewayError('GW_DRAINING')
+    if (plane.life.state === 'draining') throw new GatewayError('GW_DRAINING')
     refuseOthers(request)
     if (!(await sockets.takePlace())) refuseWebSocket(response)
     const place = connections.becomeWebSocket(handshake, response)

@@ -86,6 +86,8 @@ export class Credentials implements CredentialClient {
    * @throws {GatewayError} why there is none; GW_NOT_READY after the wait; the signal's reason
    */
   async ready(signal: AbortSignal): Promise<CredentialSnapshot> {
+    const known = this.usable()
+    if (known !== null) return known
     const { pulse } = this.#options
     const timeoutMs = this.#options.waitTimeoutMs()
     let bound: AbortSignal | null = null

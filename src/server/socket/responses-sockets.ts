@@ -33,7 +33,7 @@ export interface SocketPlacesOfAll {
 }
 
 export interface ResponsesSocketsOptions {
-  readonly plane: Pick<DataPlane, 'config' | 'metrics'>
+  readonly plane: Pick<DataPlane, 'current' | 'metrics'>
   readonly kept: KeptConversations
   readonly places: SocketPlacesOfAll
   /** True if this worker is about to end, and others serve. */
@@ -100,7 +100,7 @@ export class ResponsesSockets {
   }
 
   get isServed(): boolean {
-    return this.#options.plane.config().webSocket.maxConnections > 0
+    return this.#options.plane.current.config.webSocket.maxConnections > 0
   }
 
   get #open(): number {
@@ -173,7 +173,7 @@ export class ResponsesSockets {
       noServer: true,
       clientTracking: false,
       perMessageDeflate: false,
-      maxPayload: this.#options.plane.config().server.maxBodyBytes,
+      maxPayload: this.#options.plane.current.config.server.maxBodyBytes,
       handleProtocols: (offered: ReadonlySet<string>) => chooseProtocol(offered),
       ...PATIENCE
     })
@@ -186,14 +186,14 @@ export class ResponsesSockets {
 
   #add(webSocket: WebSocket, request: IncomingMessage, client: SocketClient): void {
     const { plane, kept } = this.#options
-    const { server } = plane.config()
+    const { server } = plane.current.config
     const one = new ResponsesSocket({
       ...client,
       webSocket,
       request,
       kept,
       maxBodyBytes: server.maxBodyBytes,
-      bodyTimeoutMs: () => plane.config().server.bodyTimeoutMs,
+      bodyTimeoutMs: () => plane.current.config.server.bodyTimeoutMs,
       onGone: () => this.#forget(one)
     })
     this.#sockets.set(one, client)
@@ -212,7 +212,7 @@ export class ResponsesSockets {
     const now = performance.now()
     const { plane, isEnding } = this.#options
     if (isEnding() && !this.#isEnding) this.end()
-    const { maxAgeMs } = plane.config().webSocket
+    const { maxAgeMs } = plane.current.config.webSocket
     const isPingDue = now - this.#pingedAt >= PING_MS
     if (isPingDue) this.#pingedAt = now
     for (const [socket, { isGood }] of this.#sockets) {

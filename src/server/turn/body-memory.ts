@@ -206,15 +206,15 @@ export class BodyMemory implements BodyRoom, Disposable {
 }
 
 export function bodyMemoryOf(
-  { memory: budget, smallLane, kept, transforms, config }: BodyMemoryPlane,
+  { memory: budget, smallLane, kept, transforms, current }: BodyMemoryPlane,
   { key, signal }: JobOwner
 ): BodyMemory {
-  const timeoutMs = config().server.bodyTimeoutMs
+  const timeoutMs = current.config.server.bodyTimeoutMs
   const { inlineMaxBytes } = transforms
   return new BodyMemory({ budget, smallLane, kept, inlineMaxBytes, key, signal, timeoutMs })
 }
 
-type BodyMemoryPlane = Pick<DataPlane, 'memory' | 'smallLane' | 'kept' | 'transforms' | 'config'>
+type BodyMemoryPlane = Pick<DataPlane, 'memory' | 'smallLane' | 'kept' | 'transforms' | 'current'>
 
 function largestThatFits(totalBytes: number, inlineMaxBytes: number): number {
   const factor = totalBytes < inlineMaxBytes * FACTOR_INLINE ? FACTOR_INLINE : FACTOR_IN_THREAD

@@ -102,7 +102,7 @@ interface KnownTurns {
  * known, or the request refers to other answers.
  */
 async function findTurns(
-  plane: Pick<DataPlane, 'config'>,
+  plane: Pick<DataPlane, 'current'>,
   { dialect, body, memory, earlier }: ClientBody
 ): Promise<KnownTurns | null> {
   if (!earlier?.turns?.()) return null
@@ -129,11 +129,11 @@ function wayNow(plane: DataPlane): Pick<RequestOptions, 'form' | 'refused'> {
 }
 
 export function requestOptionsOf(
-  plane: Pick<DataPlane, 'config' | 'catalogue'>,
+  plane: Pick<DataPlane, 'current' | 'models'>,
   key: Pick<NamedKey, 'name' | 'models'> | null
 ): RequestOptions {
-  const config = plane.config()
-  const { models, isLive } = plane.catalogue()
+  const config = plane.current.config
+  const { models, isLive } = plane.models.catalogue
   return {
     aliases: config.models.aliases,
     models,
@@ -151,7 +151,7 @@ export function requestOptionsOf(
 export interface AttachmentPlane {
   readonly transforms: Pick<TransformPool, 'run' | 'readPdf'>
   readonly fetcher: Pick<UrlFetcher, 'fetch'>
-  readonly config: () => Pick<Config, 'fetch'>
+  readonly current: { readonly config: Pick<Config, 'fetch'> }
 }
 
 const MAX_URLS = 20
@@ -295,7 +295,7 @@ async function fetchAll(
       message: `At most ${MAX_URLS} images or documents can be given by URL; the request has ${urls.length}.`
     })
   }
-  const { isEnabled } = plane.config().fetch
+  const { isEnabled } = plane.current.config.fetch
   const failed = new AbortController()
   const call = { key, signal: AbortSignal.any([signal, failed.signal]), admit }
   try {
@@ -318,7 +318,7 @@ async function fetchAll(
  * @throws {GatewayError} GW_BODY_TOO_LARGE, GW_MEMORY_FULL if body and answers are too large together
  */
 export async function referencedAnswers(
-  plane: Pick<DataPlane, 'items' | 'config'>,
+  plane: Pick<DataPlane, 'items' | 'current'>,
   {
     dialect,
     body,
@@ -371,11 +371,11 @@ async function conversationIds(
 
 /** Waits for memory for what a body comes with. */
 async function admitWith(
-  plane: Pick<DataPlane, 'config'>,
+  plane: Pick<DataPlane, 'current'>,
   { body, memory }: { readonly body: Uint8Array; readonly memory: BodyRoom },
   bytes: number
 ): Promise<void> {
-  const maxBytes = Math.min(plane.config().server.maxBodyBytes, memory.largestBytes)
+  const maxBytes = Math.min(plane.current.config.server.maxBodyBytes, memory.largestBytes)
   const wholeBytes = body.byteLength + bytes
   if (wholeBytes > maxBytes) throw tooLarge(maxBytes)
   if (bytes > 0) await memory.extend(wholeBytes)

@@ -139,7 +139,7 @@ export class Turn implements OpenTurn {
     this.#trace = plane.tracing.tracer?.begin({ route, traceparent, at: performance.now() }) ?? null
     if (this.#trace !== null) response.setHeader('traceparent', this.#trace.traceparent)
     this.#progress = new Progress(this.#trace)
-    const { debugMode } = plane.config().observe
+    const { debugMode } = plane.current.config.observe
     const content = debugMode === 'off' ? null : (plane.recorder?.open(request, requestId) ?? null)
     this.#debug = debugMode === 'off' ? null : new TurnDebug(plane, debugMode, content)
     this.#writtenBefore = request.socket.bytesWritten
@@ -225,7 +225,7 @@ export class Turn implements OpenTurn {
   async #answer(): Promise<GatewayError | null> {
     const { plane, answerHere } = this.#options
     try {
-      if (plane.isDraining()) throw new GatewayError('GW_DRAINING')
+      if (plane.life.state === 'draining') throw new GatewayError('GW_DRAINING')
       if (answerHere === undefined) await this.#serve()
       else await this.#serveHere(answerHere)
       return null
@@ -284,7 +284,7 @@ export class Turn implements OpenTurn {
     this.#trace?.asks(plan.upstreamModel)
     this.#debug?.noteRequest(payload)
     this.#debug?.content?.noteEstimate(estimatedTokens)
-    const maxBytes = plane.config().server.maxAnswerBytes
+    const maxBytes = plane.current.config.server.maxAnswerBytes
     const room = plane.answers.open({ maxBytes, isStream: plan.asked.isStream })
     this.#room = room
     const sink = this.#createSink(plan, answerId, room)
@@ -323,7 +323,7 @@ export class Turn implements OpenTurn {
     const { signal } = this.#gone
     const memory = arrived?.memory ?? bodyMemoryOf(plane, { key: place, signal })
     this.#memory = memory
-    const { maxBodyBytes: maxBytes, bodyTimeoutMs: timeoutMs } = plane.config().server
+    const { maxBodyBytes: maxBytes, bodyTimeoutMs: timeoutMs } = plane.current.config.server
     if (arrived !== undefined) await memory.extend(arrived.body.byteLength)
     const body = arrived?.body ?? (await readBody(request, { maxBytes, timeoutMs }, memory, signal))
     this.#bodyBytes = body.byteLength
@@ -361,7 +361,7 @@ export class Turn implements OpenTurn {
 
   #createSink(plan: ReplyPlan, id: string, room: AnswerMemory): AnswerSink {
     const { plane, response, keyName: owner } = this.#options
-    const { heartbeatMs, clientStallTimeoutMs: stallTimeoutMs } = plane.config().server
+    const { heartbeatMs, clientStallTimeoutMs: stallTimeoutMs } = plane.current.config.server
     const summaryKeys = { keys: plane.compactionKeys, owner }
     const identity = { id, created: unixTime(), now: unixTime }
     const made = createWriter(plan, identity, room, summaryKeys)
@@ -397,7 +397,7 @@ export class Turn implements OpenTurn {
     return {
       ...(repairs.length > 0 && { 'x-kiro-gateway-repairs': repairs.join(', ') }),
       ...(isOther && { 'x-kiro-gateway-model': upstreamModel }),
-      ...(this.#options.plane.isLeaving() && { connection: 'close' })
+      ...(this.#options.plane.life.isLeaving && { connection: 'close' })
     }
   }
 
@@ -431,7 +431,7 @@ export class Turn implements OpenTurn {
     const headers = { ...ownHeaders, ...this.#usualHeaders }
     this.#debug?.content?.send(headers, body)
     answerEarly(request, response, { status, headers, body }, KNOWN)
-    const timeoutMs = plane.config().server.clientStallTimeoutMs
+    const timeoutMs = plane.current.config.server.clientStallTimeoutMs
     new StallTimer({ response, timeoutMs, gone: this.#gone }).watchEnd()
   }
 

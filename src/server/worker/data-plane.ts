@@ -115,13 +115,13 @@ export interface DataPlane
   readonly items: ItemStore
   readonly relay: TelemetryRelay
   readonly isSimulated: boolean
-  config(): Config
-  catalogue(): Catalogue
+  /** The settings in force: do not keep them. */
+  readonly current: Pick<Surroundings['current'], 'config'>
+  /** The models of the sign-in. */
+  readonly models: Pick<Surroundings['current'], 'catalogue'>
+  readonly life: WorkerLife
   /** State in the primary's last message; `null` outside a fleet. */
   fleet(): FleetTold | null
-  isDraining(): boolean
-  /** Clients should reconnect: this connection ends soon, or other workers take new ones. */
-  isLeaving(): boolean
 }
 
 export interface OwnPlane extends DataPlane {
@@ -152,6 +152,8 @@ export interface Surroundings {
 export interface WorkerLife {
   readonly state: 'open' | 'retiring' | 'draining'
   readonly isAccepting: boolean
+  /** Clients should reconnect: their connection ends soon, or other workers take new ones. */
+  readonly isLeaving: boolean
 }
 
 /** Waiting bodies hold a socket and the bytes in its stream. */
@@ -216,17 +218,11 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     refusals: new KeyRefusals(log),
     recorder: null,
     turns,
-    records: new RequestRecords({
-      channel,
-      allowances,
-      prices,
-      isPrimarySilent: () => pulse.isSilent
-    }),
+    records: new RequestRecords({ channel, allowances, prices, pulse }),
     tracing: { tracer: null },
-    config: () => current.config,
-    catalogue: () => current.catalogue,
-    isDraining: () => life.state === 'draining',
-    isLeaving: () => life.state !== 'open' || !life.isAccepting || current.status.isEnding
+    current,
+    models: current,
+    life
   }
 }
 
@@ -315,14 +311,9 @@ function createLessons({ channel, current }: Surroundings): Pick<OwnPlane, keyof
     conversations: new ConversationMemory((learnt) =>
       channel.send({ type: 'conversation.lesson', ...learnt })
     ),
-    forms: new RequestForms(
-      () => current.config.upstream.requestForm,
-      (learnt) => channel.send({ type: 'form.lesson', ...learnt })
-    ),
-    calibration: new SharedCalibration((lesson) =>
-      channel.send({ type: 'calibration.lesson', ...lesson })
-    ),
-    prices: new WorkerPrices((lessons) => channel.send({ type: 'price.lessons', lessons })),
+    forms: new RequestForms(current, (learnt) => channel.send({ type: 'form.lesson', ...learnt })),
+    calibration: new SharedCalibration(channel),
+    prices: new WorkerPrices(channel),
     closingHosts: new Set(),
     strange: new Set()
   }

@@ -148,7 +148,7 @@ export class TurnCapture {
 
   keep(facts: Readonly<Record<string, unknown>>): Promise<void> {
     const { method, url, headers } = this.#request
-    const { models, isLive } = this.#plane.catalogue()
+    const { models, isLive } = this.#plane.models.catalogue
     return this.#capture.keep({
       format: CAPTURE_FORMAT,
       version,
@@ -159,7 +159,7 @@ export class TurnCapture {
       estimatedInputTokens: this.#estimatedInputTokens,
       calls: this.#calls,
       requests: this.#requests,
-      settings: settingsOf(this.#plane.config()),
+      settings: settingsOf(this.#plane.current.config),
       catalogue: { isLive, models }
     })
   }
@@ -239,9 +239,9 @@ export function createTurnRecorder(
   }: { readonly log: { warn(facts: object, message: string): void }; readonly workers: number }
 ): TurnRecorder {
   const recorder = new ContentRecorder({
-    folder: plane.config().observe.debugDir,
+    folder: plane.current.config.observe.debugDir,
     limits: () => {
-      const { contentMaxBytes: maxBytes, contentMaxAgeMs: maxAgeMs } = plane.config().observe
+      const { contentMaxBytes: maxBytes, contentMaxAgeMs: maxAgeMs } = plane.current.config.observe
       return { maxBytes, maxAgeMs }
     },
     writers: workers,
@@ -250,7 +250,10 @@ export function createTurnRecorder(
   })
   return {
     open: (request, requestId) => {
-      const secrets = new Set([...secretsOf(request.headers), ...plane.config().server.apiKeys])
+      const secrets = new Set([
+        ...secretsOf(request.headers),
+        ...plane.current.config.server.apiKeys
+      ])
       const capture = recorder.open(requestId, () => [...secrets])
       return capture === null ? null : new TurnCapture(capture, { request, plane, secrets })
     },

@@ -13,6 +13,7 @@ import type { GatewayError } from '../../shared/errors.ts'
 import type { TracedTurn } from '../../tracing/turn-trace.ts'
 import type { RequestPayload } from '../../upstream/call/requests.ts'
 import type { WorkerPrices } from '../../keys/prices.ts'
+import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import type { Progress } from './open-turns.ts'
 
 export interface EndedTurn {
@@ -290,7 +291,7 @@ export interface RequestRecordsOptions {
   /** Sent before rows of keys with a limit: what is used up and reserved. */
   readonly allowances: Pick<Allowances, 'tell'>
   readonly prices: Pick<WorkerPrices, 'tell'>
-  readonly isPrimarySilent: () => boolean
+  readonly pulse: Pick<PrimaryPulse, 'isSilent'>
 }
 
 /** A message per request would cost the primary more than all else it does for one. */
@@ -325,8 +326,8 @@ export class RequestRecords {
   }
 
   flush(): void {
-    const { channel, allowances, prices, isPrimarySilent } = this.#options
-    if (isPrimarySilent()) return
+    const { channel, allowances, prices, pulse } = this.#options
+    if (pulse.isSilent) return
     prices.tell()
     const rows = this.#rows
     // Before the rows, by which it looks whether a limit is near.

@@ -1,10 +1,5 @@
 import t from 'tap'
-import {
-  learnFrom,
-  newGauge,
-  SharedCalibration,
-  type TokenLesson
-} from '../../../src/kiro/tokens/token-gauge.ts'
+import { learnFrom, newGauge, SharedCalibration } from '../../../src/kiro/tokens/token-gauge.ts'
 
 const groups = [10_000, 0, 0, 0, 0, 0, 0, 0]
 
@@ -13,10 +8,10 @@ function lesson(model: string) {
 }
 
 function setUp() {
-  const sent: TokenLesson[] = []
+  const sent: object[] = []
   const clock = { now: 0 }
   const calibration = new SharedCalibration(
-    (told) => void sent.push(told),
+    { send: (message: object) => sent.push(message) },
     () => clock.now
   )
   return { sent, clock, calibration }
@@ -25,7 +20,7 @@ function setUp() {
 t.test('what is measured is told, numbers only', async (t) => {
   const { sent, calibration } = setUp()
   calibration.learn(lesson('a'))
-  t.same(sent, [lesson('a')])
+  t.same(sent, [{ type: 'calibration.lesson', ...lesson('a') }])
 })
 
 t.test('the first lessons of a model are told at once, then one in a second', async (t) => {

@@ -15,7 +15,7 @@ const q: FormParty = {
 function setUp(setting: 'auto' | 'path' | 'target' = 'auto') {
   const sent: LearntForm[] = []
   const forms = new RequestForms(
-    () => setting,
+    { config: { upstream: { requestForm: setting } } },
     (learnt) => void sent.push(learnt)
   )
   return { forms, sent }

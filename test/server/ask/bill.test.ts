@@ -36,7 +36,7 @@ interface Settings {
 
 /** A bill of a model whose answers of 100 tokens cost 4 credits, where that is known; one credit is reserved. */
 function bill({ isKnown = true, hasLimit = true }: Settings = {}) {
-  const prices = new WorkerPrices(() => {})
+  const prices = new WorkerPrices({ send: () => {} })
   const plan = replyPlan({})
   const { upstreamModel: model, inputTokens } = plan
   if (isKnown) prices.learn({ model, inputTokens, outputTokens: 100 }, 4 * CREDIT)
@@ -46,7 +46,7 @@ function bill({ isKnown = true, hasLimit = true }: Settings = {}) {
   const charge = hasLimit ? new Charge(share, turn) : null
   const client = new AbortController()
   const progress = new Progress()
-  const plane = { prices, catalogue: () => BUILT_IN_CATALOGUE }
+  const plane = { prices, models: { catalogue: BUILT_IN_CATALOGUE } }
   const made = new Bill({ plane, plan, progress, signal: client.signal, charge })
   const estimate = () => prices.estimate({ model, inputTokens }, CREDIT)
   return { bill: made, settled, progress, client, estimate }

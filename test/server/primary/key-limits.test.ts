@@ -38,7 +38,7 @@ async function limitsFor(
   if (worker === undefined) throw new Error('there is no worker')
   const { allowances } = worker
   const clock = { now: team.now }
-  const prices = new WorkerPrices(() => {})
+  const prices = new WorkerPrices({ send: () => {} })
   for (const [model, cost] of KNOWN_PRICES) prices.learn({ model, inputTokens: 100 }, cost)
   const limits = new KeyLimits({
     allowances,

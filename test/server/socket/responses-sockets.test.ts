@@ -138,7 +138,11 @@ t.test('the place of a client that has left is told while another asks for one',
     },
     tell: (open: number) => void told.push(open)
   }
-  const plane = { config: () => assert.fail('nothing is opened') }
+  const plane = {
+    get current() {
+      return assert.fail('nothing is opened')
+    }
+  }
   const sockets = new ResponsesSockets({ plane, kept: {}, places } as never)
   await sockets.takePlace()
   const left = sockets.accept({ socket: { destroyed: true } } as never, {} as never)

@@ -70,9 +70,11 @@ function convert(
   const plane = {
     fetcher,
     transforms: { run, readPdf: () => Promise.reject(new Error('there is no PDF')) },
-    config: () => ({
-      fetch: { isEnabled: true, maxBytes: 10 * MIB, timeoutMs: 20_000, maxConcurrent: 40 }
-    })
+    current: {
+      config: {
+        fetch: { isEnabled: true, maxBytes: 10 * MIB, timeoutMs: 20_000, maxConcurrent: 40 }
+      }
+    }
   }
   const job = { dialect: 'openai-chat', body, options: {} } as unknown as ConvertJob
   const outcome = convertWithAttachments(plane, job, memory, { key: 'one', signal: never })
@@ -151,9 +153,11 @@ async function convertGrowing(t: Test, body: Uint8Array, freeBytes: number) {
   const plane = {
     transforms,
     fetcher: { fetch: () => Promise.reject(new Error('there is no URL')) },
-    config: () => ({
-      fetch: { isEnabled: true, maxBytes: 10 * MIB, timeoutMs: 20_000, maxConcurrent: 40 }
-    })
+    current: {
+      config: {
+        fetch: { isEnabled: true, maxBytes: 10 * MIB, timeoutMs: 20_000, maxConcurrent: 40 }
+      }
+    }
   }
   const options = requestOptions()
   const job = { type: 'convert', dialect: 'anthropic-messages', body, options } as const
@@ -221,9 +225,11 @@ t.test('of PDFs by URL as many go up as they are as fit together', async (t) => 
   const plane = {
     fetcher: { fetch: async (url: string) => contents.get(url) ?? pdf(0) },
     transforms: { run, readPdf: async () => ({ kind: 'utf8', bytes: body }) as const },
-    config: () => ({
-      fetch: { isEnabled: true, maxBytes: 10 * MIB, timeoutMs: 20_000, maxConcurrent: 40 }
-    })
+    current: {
+      config: {
+        fetch: { isEnabled: true, maxBytes: 10 * MIB, timeoutMs: 20_000, maxConcurrent: 40 }
+      }
+    }
   }
   const room = {
     largestBytes: 100 * MIB,

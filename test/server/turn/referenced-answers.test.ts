@@ -95,7 +95,7 @@ t.test('answers that a request refers to', async (t) => {
     } as unknown as ItemStore
     const body = Buffer.from(JSON.stringify({ input: refer(UNKNOWN) }))
     const read = { dialect: 'openai-responses', body, key: 'one', memory } as const
-    return { body, answers: referencedAnswers({ items, config: () => settings }, read) }
+    return { body, answers: referencedAnswers({ items, current: { config: settings } }, read) }
   }
 
   t.test('wait for memory before they are read, as a body of that size does', async (t) => {
@@ -125,7 +125,7 @@ t.test('answers that a request refers to', async (t) => {
       }
       const read = { dialect: 'openai-responses', body, key: 'one', memory: room, earlier } as const
       const items = {} as unknown as ItemStore
-      const answers = await referencedAnswers({ items, config: () => settings }, read)
+      const answers = await referencedAnswers({ items, current: { config: settings } }, read)
       t.same(answers, copy === null ? [] : [copy], 'what was dropped meanwhile is not found')
     }
     t.same(steps, ['room for 114', 'copied', 'room for 114', 'copied'])

@@ -22,7 +22,7 @@ function rig() {
     },
     allowances: { tell: () => sent.push('credits') },
     prices: { tell: () => sent.push('prices') },
-    isPrimarySilent: () => state.isSilent
+    pulse: state
   })
   const note = (count: number, row = usageRow()): void => {
     for (let n = 0; n < count; n++) records.note(row)
