@@ -1,6 +1,5 @@
-import { byteLengthOf } from '../dialects/answer/output-text.ts'
 import type { RoundReader } from '../dialects/answer/round.ts'
-import type { AnswerWriter } from '../dialects/answer/answer-writer.ts'
+import { type AnswerWriter, byteLengthOf } from '../dialects/answer/answer-writer.ts'
 import type { StreamPart } from '../dialects/answer/stream-part.ts'
 import type { GatewayError } from '../shared/errors.ts'
 import type { ClientResponse } from './client-response.ts'

@@ -1,6 +1,11 @@
 import type { Socket } from 'node:net'
-import { byteLengthOf, glue, type Written } from '../dialects/answer/output-text.ts'
-import { type AnswerWriter, SseHeaders } from '../dialects/answer/answer-writer.ts'
+import {
+  type AnswerWriter,
+  SseHeaders,
+  byteLengthOf,
+  glue,
+  type Written
+} from '../dialects/answer/answer-writer.ts'
 import type { StreamPart } from '../dialects/answer/stream-part.ts'
 import { GatewayError, unlessAborted } from '../shared/errors.ts'
 import type { ClientResponse } from './client-response.ts'

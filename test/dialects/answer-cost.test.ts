@@ -1,5 +1,5 @@
 import t from 'tap'
-import { byteLengthOf } from '../../src/dialects/answer/output-text.ts'
+import { byteLengthOf } from '../../src/dialects/answer/answer-writer.ts'
 import { PartReader } from '../../src/dialects/answer/part-reader.ts'
 import { RoundReader } from '../../src/dialects/answer/round.ts'
 import type { StreamPart } from '../../src/dialects/answer/stream-part.ts'

@@ -1,6 +1,6 @@
 import { deepEqual, doesNotMatch, equal, notEqual } from 'node:assert/strict'
 import t from 'tap'
-import { toText } from '../../src/dialects/answer/output-text.ts'
+import { toText } from '../../src/dialects/answer/answer-writer.ts'
 import type { StreamPart } from '../../src/dialects/answer/stream-part.ts'
 import { Dialects } from '../../src/dialects/dialect.ts'
 import type { UpstreamEvent } from '../../src/kiro/wire/event.ts'

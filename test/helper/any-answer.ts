@@ -1,5 +1,4 @@
-import { toText } from '../../src/dialects/answer/output-text.ts'
-import type { AnswerWriter } from '../../src/dialects/answer/answer-writer.ts'
+import { type AnswerWriter, toText } from '../../src/dialects/answer/answer-writer.ts'
 import { PartReader } from '../../src/dialects/answer/part-reader.ts'
 import { SseHeaders } from '../../src/dialects/answer/answer-writer.ts'
 import type { StreamPart } from '../../src/dialects/answer/stream-part.ts'

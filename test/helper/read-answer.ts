@@ -1,5 +1,4 @@
-import type { AnswerWriter } from '../../src/dialects/answer/answer-writer.ts'
-import { toText } from '../../src/dialects/answer/output-text.ts'
+import { type AnswerWriter, toText } from '../../src/dialects/answer/answer-writer.ts'
 import { PartReader, type PartReaderOptions } from '../../src/dialects/answer/part-reader.ts'
 import {
   type StreamPart,

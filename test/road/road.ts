@@ -13,7 +13,7 @@ import type { Called } from './coverage-probe.ts'
  * renewal of a token, with and without the look at the account's usage, run besides. Exits with 1 if these are more than somebody can follow.
  */
 
-const MaxFiles = { request: 65, frame: 12, row: 8 }
+const MaxFiles = { request: 64, frame: 12, row: 8 }
 const OperatorKey = 'an-operator-key'
 const Short = 'sim:events=10 sim:gap=0'
 const WarmUps = 20

@@ -2,8 +2,11 @@ import type { ReasoningContent } from '../../kiro/wire/payload.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { SummaryKeys } from '../../shared/sealed-summary.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
-import { type AnswerRoom, heapBytesOf, glue, OutputText, type Written } from './output-text.ts'
+import { type AnswerRoom, heapBytesOf, OutputText } from './output-text.ts'
 import type { EndPart, SearchPart, StreamPart } from './stream-part.ts'
+
+/** Text to send, or its parts in order. Parts in bytes may be sent more than once. */
+export type Written = string | readonly (string | Uint8Array)[]
 
 export type BlockKind = 'text' | 'reasoning' | 'call'
 
@@ -233,6 +236,54 @@ export class CollectedBlock implements AnswerBlock {
     if (how === 'cut') this.#options.blocks.pop()
     return ''
   }
+}
+
+export function glue(...texts: readonly Written[]): Written {
+  // Not `join()`, which copies what is long each time that it is glued into something else.
+  let whole = ''
+  for (const text of texts) {
+    if (typeof text !== 'string') return glueParts(texts)
+    whole += text
+  }
+  return whole
+}
+
+function glueParts(texts: readonly Written[]): Written {
+  const parts: (string | Uint8Array)[] = []
+  for (const text of texts) {
+    if (typeof text !== 'string') for (const part of text) append(parts, part)
+    else if (text !== '') append(parts, text)
+  }
+  return parts
+}
+
+export function glueWith(separator: string, texts: readonly Written[]): Written {
+  return glue(...texts.flatMap((text, index) => (index === 0 ? [text] : [separator, text])))
+}
+
+export function byteLengthOf(written: Written): number {
+  if (typeof written === 'string') return Buffer.byteLength(written)
+  let bytes = 0
+  for (const part of written) {
+    bytes += typeof part === 'string' ? Buffer.byteLength(part) : part.byteLength
+  }
+  return bytes
+}
+
+/** Joins into one string; only for short texts. */
+export function toText(written: Written): string {
+  return typeof written === 'string' ? written : toBytes(written).toString()
+}
+
+export function toBytes(written: Written): Buffer {
+  if (typeof written === 'string') return Buffer.from(written)
+  return Buffer.concat(written.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)))
+}
+
+function append(parts: (string | Uint8Array)[], part: string | Uint8Array): void {
+  const last = parts.at(-1)
+  if (typeof part === 'string' && typeof last === 'string') parts[parts.length - 1] = last + part
+  else parts.push(part)
 }
 
 /** Headers of event streams; `x-accel-buffering` keeps proxies from holding events back. */

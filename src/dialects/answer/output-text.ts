@@ -1,7 +1,5 @@
 import { UnwrittenMemory } from '../../shared/own-memory.ts'
-
-/** Text to send, or its parts in order. Parts in bytes may be sent more than once. */
-export type Written = string | readonly (string | Uint8Array)[]
+import type { Written } from './answer-writer.ts'
 
 const PIECES_CHARS = 4096
 /** Each block of bytes is twice as large as the last, up to the largest. */
@@ -93,54 +91,6 @@ export class OutputText {
   #toForm(text: string): string {
     return this.#form === 'json' ? JSON.stringify(text).slice(1, -1) : text
   }
-}
-
-export function glue(...texts: readonly Written[]): Written {
-  // Not `join()`, which copies what is long each time that it is glued into something else.
-  let whole = ''
-  for (const text of texts) {
-    if (typeof text !== 'string') return glueParts(texts)
-    whole += text
-  }
-  return whole
-}
-
-function glueParts(texts: readonly Written[]): Written {
-  const parts: (string | Uint8Array)[] = []
-  for (const text of texts) {
-    if (typeof text !== 'string') for (const part of text) append(parts, part)
-    else if (text !== '') append(parts, text)
-  }
-  return parts
-}
-
-export function glueWith(separator: string, texts: readonly Written[]): Written {
-  return glue(...texts.flatMap((text, index) => (index === 0 ? [text] : [separator, text])))
-}
-
-export function byteLengthOf(written: Written): number {
-  if (typeof written === 'string') return Buffer.byteLength(written)
-  let bytes = 0
-  for (const part of written) {
-    bytes += typeof part === 'string' ? Buffer.byteLength(part) : part.byteLength
-  }
-  return bytes
-}
-
-/** Joins into one string; only for short texts. */
-export function toText(written: Written): string {
-  return typeof written === 'string' ? written : toBytes(written).toString()
-}
-
-export function toBytes(written: Written): Buffer {
-  if (typeof written === 'string') return Buffer.from(written)
-  return Buffer.concat(written.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)))
-}
-
-function append(parts: (string | Uint8Array)[], part: string | Uint8Array): void {
-  const last = parts.at(-1)
-  if (typeof part === 'string' && typeof last === 'string') parts[parts.length - 1] = last + part
-  else parts.push(part)
 }
 
 const BLOCK_CHARS = 4096

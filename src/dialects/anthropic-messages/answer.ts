@@ -9,9 +9,12 @@ import {
   type AnswerBlock,
   AnswerWriter,
   CollectedBlock,
-  toSseEvent
+  toSseEvent,
+  glue,
+  glueWith,
+  type Written
 } from '../answer/answer-writer.ts'
-import { glue, glueWith, heapBytesOf, type Written } from '../answer/output-text.ts'
+import { heapBytesOf } from '../answer/output-text.ts'
 import type { EndPart, EndReason, SearchPart, Usage } from '../answer/stream-part.ts'
 import { type AppliedEdit, toAppliedEdits } from './context-edits.ts'
 import { AnthropicErrors } from './error.ts'

@@ -6,9 +6,11 @@ import {
   type BlockKind,
   CollectedBlock,
   toSseData,
-  type WriterOptions
+  type WriterOptions,
+  glue,
+  glueWith,
+  type Written
 } from '../answer/answer-writer.ts'
-import { glue, glueWith, type Written } from '../answer/output-text.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
 import type { EndPart, EndReason, Usage } from '../answer/stream-part.ts'
 

@@ -6,9 +6,10 @@ import {
   AnswerWriter,
   type BlockKind,
   type KeptItems,
-  type WriterOptions
+  type WriterOptions,
+  glue,
+  type Written
 } from '../answer/answer-writer.ts'
-import { glue, type Written } from '../answer/output-text.ts'
 import type { EndPart, SearchPart } from '../answer/stream-part.ts'
 import { EventWriter, ItemEvents, Output, toEventHead, toSearchEvents } from './item-events.ts'
 import { toStoredResponse } from './stored-response.ts'

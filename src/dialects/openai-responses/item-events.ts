@@ -1,6 +1,12 @@
 import { MAX_SEALED_CHARS, sealReasoning } from '../../kiro/conversation/signed-reasoning.ts'
-import type { AnswerBlock, BlockKind } from '../answer/answer-writer.ts'
-import { type AnswerRoom, glue, heapBytesOf, toText, type Written } from '../answer/output-text.ts'
+import {
+  type AnswerBlock,
+  type BlockKind,
+  glue,
+  toText,
+  type Written
+} from '../answer/answer-writer.ts'
+import { type AnswerRoom, heapBytesOf } from '../answer/output-text.ts'
 import {
   type ItemKind,
   type OutputItem,

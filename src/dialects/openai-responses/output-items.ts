@@ -1,11 +1,5 @@
-import {
-  type AnswerRoom,
-  heapBytesOf,
-  glue,
-  OutputText,
-  toText,
-  type Written
-} from '../answer/output-text.ts'
+import { type AnswerRoom, heapBytesOf, OutputText } from '../answer/output-text.ts'
+import { glue, toText, type Written } from '../answer/answer-writer.ts'
 import type { SearchPart } from '../answer/stream-part.ts'
 import type { ToolForm } from '../request/settled-tools.ts'
 import type { JsonObject } from '../../shared/json.ts'

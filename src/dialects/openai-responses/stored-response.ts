@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import { parseJson, parseJsonObject, type JsonObject } from '../../shared/json.ts'
-import { glue, glueWith, type Written } from '../answer/output-text.ts'
+import { glue, glueWith, type Written } from '../answer/answer-writer.ts'
 import { invalidPart } from '../plan/json-body.ts'
 import {
   elementsInTurns,

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { randomUUID } from 'node:crypto'
 import { createWriter, Dialects, dialectOf } from '../../dialects/dialect.ts'
-import { toText } from '../../dialects/answer/output-text.ts'
+import { toText } from '../../dialects/answer/answer-writer.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { GatewayError, type GatewayErrorOptions } from '../../shared/errors.ts'
 import { parseJsonObject } from '../../shared/json.ts'

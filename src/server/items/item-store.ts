@@ -1,14 +1,14 @@
 import { lstat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
+  type KeptItems,
   byteLengthOf,
   glue,
   glueWith,
   toBytes,
   toText,
   type Written
-} from '../../dialects/answer/output-text.ts'
-import type { KeptItems } from '../../dialects/answer/answer-writer.ts'
+} from '../../dialects/answer/answer-writer.ts'
 import { isResponseId, responseKeyOf } from '../../dialects/openai-responses/output-items.ts'
 import {
   BEFORE_BYTES,

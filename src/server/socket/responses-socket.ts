@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { WebSocket } from 'ws'
-import { glueWith, toBytes } from '../../dialects/answer/output-text.ts'
+import { glueWith, toBytes } from '../../dialects/answer/answer-writer.ts'
 import { toErrorReply } from '../../dialects/dialect.ts'
 import {
   type ClientEvent,

@@ -4,12 +4,9 @@ import {
   type AnswerRoom,
   ENDLESS_ROOM,
   LongText,
-  byteLengthOf,
-  glue,
-  glueWith,
-  OutputText,
-  toText
+  OutputText
 } from '../../../src/dialects/answer/output-text.ts'
+import { byteLengthOf, glue, glueWith, toText } from '../../../src/dialects/answer/answer-writer.ts'
 import { array, assert, integer, nat, property, string } from '../../helper/fast-check.ts'
 import { cutAt } from '../../helper/upstream-events.ts'
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { charCounter } from '../../helper/char-counter.ts'
-import { toText } from '../../../src/dialects/answer/output-text.ts'
+import { toText } from '../../../src/dialects/answer/answer-writer.ts'
 import type { PartReaderOptions } from '../../../src/dialects/answer/part-reader.ts'
 import type { ReplyPlan } from '../../../src/dialects/plan/plan.ts'
 import type { UpstreamEvent } from '../../../src/kiro/wire/event.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { toText } from '../../../src/dialects/answer/output-text.ts'
+import { toText } from '../../../src/dialects/answer/answer-writer.ts'
 import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
 import { openSummary, sealSummary } from '../../../src/shared/sealed-summary.ts'
 import { convert as convertAny } from '../../helper/convert.ts'

@@ -1,7 +1,6 @@
 import type { Response } from 'openai/resources/responses/responses'
 import t from 'tap'
-import { toText } from '../../../src/dialects/answer/output-text.ts'
-import type { AnswerWriter } from '../../../src/dialects/answer/answer-writer.ts'
+import { type AnswerWriter, toText } from '../../../src/dialects/answer/answer-writer.ts'
 import type { StreamPart, Usage } from '../../../src/dialects/answer/stream-part.ts'
 import type { ReplyPlan } from '../../../src/dialects/plan/plan.ts'
 import { sealReasoning } from '../../../src/kiro/conversation/signed-reasoning.ts'
