@@ -145,7 +145,8 @@ export class Faults {
     resize: (chance) => {
       const { gateways, character } = this.#options
       const now = gateways[0]?.config.pool.maxConnections ?? character.maxConnections
-      const most = Math.max(character.workers, chance.pick([2, 3, 5, 8, 20, now - 1, now - 2]))
+      const least = Math.max(character.workers, gateways.length)
+      const most = Math.max(least, chance.pick([2, 3, 5, 8, 20, now - 1, now - 2]))
       for (const gateway of gateways)
         gateway.reload({
           HTTP_MAX_CONNECTIONS: String(most),

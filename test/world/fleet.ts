@@ -22,6 +22,8 @@ export class WorldFleet {
   readonly #awaySince = new Map<WorldGateway, number>()
   /** When contact was last wrong in any way, by gateway. */
   readonly #troubledAt = new Map<WorldGateway, number>()
+  /** When each gateway was back that had been away for so long that it did not serve any more. */
+  readonly #lapsedUntil = new Map<WorldGateway, number>()
   /** When a gateway was last killed. */
   #crashedAt = -Infinity
 
@@ -45,6 +47,7 @@ export class WorldFleet {
   }
 
   onBack(gateway: WorldGateway): void {
+    if (this.#hasLapsed(gateway)) this.#lapsedUntil.set(gateway, this.#world.now)
     this.onTrouble(gateway)
     this.#awaySince.delete(gateway)
   }
@@ -75,12 +78,16 @@ export class WorldFleet {
   mayNotServe(port: number, body: string): boolean {
     const gateway = this.#gateways.find((one) => one.port === port)
     if (gateway === undefined || !NOT_SERVING.test(body)) return false
-    const { now } = this.#world
-    const { closesMs } = this.#times
-    const awaySince = this.#awaySince.get(gateway) ?? this.#troubledAt.get(gateway) ?? now
-    const isOver = now - awaySince >= closesMs - SLACK_MS
+    const isBack = this.#world.now - (this.#lapsedUntil.get(gateway) ?? -Infinity) < RECOVERY_MS
     const hasRestarted = gateway.starts > 1 && !this.isCalmAt(gateway)
-    return isOver || hasRestarted
+    return this.#hasLapsed(gateway) || isBack || hasRestarted
+  }
+
+  /** Whether it has had no contact for so long that it must not serve any more. */
+  #hasLapsed(gateway: WorldGateway): boolean {
+    const { now } = this.#world
+    const awaySince = this.#awaySince.get(gateway) ?? now
+    return now - awaySince >= this.#times.closesMs - SLACK_MS
   }
 
   /** Permits that a gateway has to give to others who wait. */

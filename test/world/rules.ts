@@ -60,6 +60,10 @@ const ZERO_IN_QUIET = [
 /** For what is set up with the first request and stays, and for a connection that was used a moment ago. */
 const MORE_TIMERS = 3
 
+/** Of a worker with its primary, less one of the signs that it waits for (`primary-pulse.ts`). */
+const PRIMARY_PATIENCE_MS = 4_000
+const PRIMARY_SILENT = /primary process does not respond/
+
 /** In the words of each dialect. */
 const POOL_TIMEOUT = /PoolTimeout/
 
@@ -189,6 +193,7 @@ export class Rules {
       case 'error':
         if (this.keys.mayRefuse(ask, status) || this.#mayBeLate(body)) return null
         if (this.#options.fleet?.mayNotServe(ask.port, body) === true) return null
+        if (this.#hasSilentPrimary(ask, body)) return null
         if (this.#wasGivenUp(ask, outcome)) return 'it was given up although it could be sent again'
         if (harm !== 'none') return null
         if (!WISHED_FAULTS.includes(ask.words)) return 'it failed, and nothing was wrong'
@@ -196,6 +201,13 @@ export class Rules {
       case 'broken':
         return harm === 'broken' ? null : 'the answer broke off without an error'
     }
+  }
+
+  /** Two pauses of the primary, one in the other, may be one that its workers tell their clients of. */
+  #hasSilentPrimary({ port }: Ask, body: string): boolean {
+    const gateway = this.#options.gateways.find((one) => one.port === port)
+    if (gateway === undefined || !PRIMARY_SILENT.test(body)) return false
+    return this.touches.stoodStillFor(gateway.primaryActor) >= PRIMARY_PATIENCE_MS
   }
 
   /** A failure that another attempt mends gets one, unless many were made lately. */
@@ -326,11 +338,12 @@ export class Rules {
       if (!others.some(({ primary }) => primary.budget.state().waiting > 0)) continue
       const { members, unleased, waiting } = gateway.primary.budget.state()
       if (waiting > 0) continue
-      const leased = members.reduce(
-        (sum, one) => sum + (one.leased ?? 0),
-        Math.max(0, unleased ?? 0)
-      )
       const actors = new Set(gateway.workers().map(({ actor }) => actor))
+      const isDead = ({ member }: { readonly member: string }): boolean =>
+        / pid \d+$/.test(member) && ![...actors].some(({ pid }) => member.endsWith(` pid ${pid}`))
+      let leased = Math.max(0, unleased ?? 0)
+      // What a dead one left behind is not idle while the kernel may have a connection of it.
+      for (const one of members) if (!isDead(one)) leased += one.leased ?? 0
       const reserve = reserveOf({ ...gateway.config.pool, workers: actors.size })
       const idle = leased - reserve - this.#usedBy(actors)
       const spare = fleet.spareOf(idle, most)

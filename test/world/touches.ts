@@ -46,6 +46,8 @@ export class Touches {
   readonly #attempts = new Map<number, { readonly count: number; readonly at: number }>()
   /** Virtual ms at which requests were sent again; older ones are dropped. */
   #sentAgainAt: number[] = []
+  /** From when until when each process stood still last, in virtual ms. */
+  readonly #still = new Map<Actor, { readonly from: number; readonly until: number }>()
   /** Virtual ms until which something stood still last. */
   pausedUntil = -Infinity
   /** Virtual ms of the last death that was no fault of the gateway's. */
@@ -92,10 +94,21 @@ export class Touches {
 
   /** Something will stand still from now on. */
   onPause(worker: Actor, pauseMs: number): void {
-    this.pausedUntil = Math.max(this.pausedUntil, this.#options.world.now + pauseMs)
+    const { now } = this.#options.world
+    this.pausedUntil = Math.max(this.pausedUntil, now + pauseMs)
+    const before = this.#still.get(worker)
+    const from = before === undefined || before.until < now ? now : before.from
+    this.#still.set(worker, { from, until: Math.max(before?.until ?? 0, now + pauseMs) })
     if (pauseMs <= LONG_PAUSE_MS) return
     this.#suspects.set(worker, this.#options.world.now + pauseMs + CONSEQUENCE_MS)
     this.#touchAllIn(worker, 'its worker stood still')
+  }
+
+  /** Virtual ms for which a process has stood still without a break, if that has not been over for a second. */
+  stoodStillFor(process: Actor): number {
+    const { now } = this.#options.world
+    const { from, until } = this.#still.get(process) ?? { from: now, until: -Infinity }
+    return now - until > 1_000 ? 0 : Math.min(now, until) - from
   }
 
   /** A process goes on after it stood still, while its primary did not. */
