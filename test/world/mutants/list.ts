@@ -27,6 +27,8 @@ export interface Mutant {
   readonly needs?: readonly FaultName[]
   /** Load of the worlds; busy by default. An even one has keys whose credits run out. */
   readonly load?: Load
+  /** Virtual hours of the worlds, instead of `--hours`. */
+  readonly hours?: number
 }
 
 const LEDGER = 'src/control/budget/ledger.ts'
@@ -754,7 +756,9 @@ export const MUTANTS: readonly Mutant[] = [
     path: 'src/control/fleet/fleet-control.ts',
     from: '    await this.#remember(core)\n    this.#core = core',
     to: '    this.#core = core\n    await this.#remember(core)',
+    mended: '5b505d2a',
     needs: ['gateway crash', 'full disk', 'valkey restart'],
-    load: 'even'
+    load: 'even',
+    hours: 0.05
   }
 ]

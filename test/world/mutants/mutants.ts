@@ -77,7 +77,7 @@ async function lookFor(
     if (!isFit(seed, mutant)) continue
     const recipe: Recipe = {
       seed,
-      hours: Number(values.hours),
+      hours: mutant.hours ?? Number(values.hours),
       load: mutant.load ?? 'busy',
       agents: null,
       faults: null,
