@@ -94,6 +94,45 @@ t.test(
   }
 )
 
+t.test('a peer that waits for room hears of a process that is killed', async (t) => {
+  const cases = [
+    { name: 'while it stands still beside what has come', isPaused: true, waitMs: 500 },
+    { name: 'while bytes are on their way', isPaused: false, waitMs: 5 }
+  ]
+  for (const { name, isPaused, waitMs } of cases) {
+    const { world, network, near, client, peer, pass } = rig()
+    await pass(100)
+    client.resume()
+    const errors: unknown[] = []
+    peer().on('error', (error) => errors.push(Reflect.get(error, 'code')))
+    near.isPaused = isPaused
+    for (let size = 0; size < 5; size += 1) peer().write(Buffer.alloc(32 * 1024))
+    peer().end()
+    await pass(waitMs)
+    world.end(near)
+    await pass(100)
+    t.strictSame([errors, network.links.size], [['ECONNRESET'], 0], name)
+  }
+})
+
+t.test('a process that stood still reads what has come meanwhile', async (t) => {
+  for (const pieces of ['whole', 'joined'] as const) {
+    const { far, client, peer, pass } = rig({ pieces })
+    await pass(100)
+    let got = ''
+    peer().on('data', (chunk: Buffer) => (got += chunk.toString()))
+    far.isPaused = true
+    client.write('first ')
+    client.write('second ')
+    client.end('third')
+    await pass(100)
+    t.equal(got, '', 'it stands still')
+    far.isPaused = false
+    await pass(100)
+    t.strictSame([got, peer().readableEnded], ['first second third', true])
+  }
+})
+
 t.test('a reset reaches a peer that reads', async (t) => {
   const { client, peer, pass } = rig()
   await pass(100)
@@ -107,17 +146,20 @@ t.test('a reset reaches a peer that reads', async (t) => {
 })
 
 t.test('a client hears of a connection that its server has lost when it writes', async (t) => {
-  const { network, client, peer, pass } = rig()
-  await pass(100)
-  const errors: unknown[] = []
-  peer().on('error', () => {}) // it knows
-  client.on('error', (error) => errors.push(Reflect.get(error, 'code'))).resume()
-  for (const link of network.links) link.halve()
-  await pass(1_000)
-  t.strictSame([errors, client.destroyed], [[], false])
-  client.write('is anybody there?')
-  await pass(100)
-  t.strictSame(errors, ['ECONNRESET'])
+  for (const isPaused of [false, true]) {
+    const { network, far, client, peer, pass } = rig()
+    await pass(100)
+    const errors: unknown[] = []
+    peer().on('error', () => {}) // it knows
+    client.on('error', (error) => errors.push(Reflect.get(error, 'code'))).resume()
+    far.isPaused = isPaused
+    for (const link of network.links) link.halve()
+    await pass(1_000)
+    t.strictSame([errors, client.destroyed], [[], false])
+    client.write('is anybody there?')
+    await pass(100)
+    t.strictSame(errors, ['ECONNRESET'], isPaused ? 'also while the server stands still' : '')
+  }
 })
 
 t.test('a link that has vanished says nothing to anybody', async (t) => {

@@ -452,15 +452,15 @@ export class WorldSocket extends Socket {
   }
 
   #onPacket(packet: Packet): void {
-    if (this.isGone) return this.#answerWithReset()
-    if (this.#isReset) return
+    if (this.isGone || this.#isReset) return this.#answerWithReset()
     this.#arrived.push(packet)
     if (!this.#isReading) return
     if (this.#isJoined) this.#deliverSoon(this.#network.world.random() * GATHERED_MS)
-    else this.#deliver()
+    else if (this.actor.standsStill) this.#deliverSoon()
+    else this.actor.enter(() => this.#deliver())
   }
 
-  /** The process has closed it: the kernel refuses what still comes. */
+  /** The process has closed it, or has not yet looked at one that was reset: the kernel refuses what still comes. */
   #answerWithReset(): void {
     if (this.#link !== null && !this.#link.isVanished) this.#sendReset(this.#link)
   }
@@ -537,13 +537,16 @@ export class WorldSocket extends Socket {
     }
   }
 
-  /** Bytes of one direction never overtake each other. */
+  /**
+   * Bytes of one direction never overtake each other. They arrive at a kernel, also while its process stands still, or is
+   * gone: it answers them with a reset then, as it resets what it has to close with unread bytes, and so frees a peer that
+   * waits for room.
+   */
   #travel(packet: Packet): void {
     const link = this.#link
     if (link === null || link.isVanished) return
     const { world } = this.#network
     this.#lastArrivalAt = Math.max(this.#lastArrivalAt, world.now + link.delayMs())
-    const receiver = link.peerOf(this)?.actor ?? world.nature
     world.after(
       this.#lastArrivalAt - world.now,
       () => {
@@ -554,7 +557,7 @@ export class WorldSocket extends Socket {
         else if (packet.type === 'bytes') peer.#answerWithReset()
         else link.forgetIfOver()
       },
-      { actor: receiver.isGone ? world.nature : receiver }
+      { actor: world.nature }
     )
   }
 
