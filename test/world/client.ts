@@ -31,7 +31,7 @@ export interface Ask {
   readonly history: number
   /** Ms after which the client leaves; `null` if it stays. */
   readonly leavesAfterMs: number | null
-  /** Ms that the client does not read for, after its first bytes. */
+  /** Ms that the client does not read for, after the first bytes of an answer that is no refusal. */
   readonly restsMs: number
 }
 
@@ -46,6 +46,7 @@ export interface Outcome {
   readonly body: string
 }
 
+const OK = 200
 const PATHS: Readonly<Record<DialectName, string>> = {
   chat: '/v1/chat/completions',
   messages: '/v1/messages',
@@ -123,7 +124,8 @@ async function read(
   keep: (chunk: string) => void
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  let hasRested = restsMs === 0
+  // A refusal is short: a system has all of it, read or not. When it was told is what rules are about.
+  let hasRested = restsMs === 0 || response.statusCode !== OK
   response.setEncoding('utf8').on('data', (chunk: string) => {
     keep(chunk)
     if (hasRested) return
@@ -189,7 +191,7 @@ function judge(
   isComplete: boolean
 ): Outcome {
   if (status === null || !isComplete) return { status, text: '', calls: [], end: 'broken', body }
-  if (status !== 200) return { status, text: '', calls: [], end: 'error', body }
+  if (status !== OK) return { status, text: '', calls: [], end: 'error', body }
   return ask.isStreamed ? judgeStream(ask, body) : judgeWhole(ask, body)
 }
 
