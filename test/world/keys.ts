@@ -52,17 +52,32 @@ interface Booked {
   readonly metered: Map<number, number>
   /** When the questions that were not refused were asked. */
   readonly askedAt: number[]
+  /** Those of them that a gateway has counted for certain. */
+  readonly counted: { readonly at: number; readonly life: Life }[]
   /** What an answer that did not end whole has cost is estimated. */
   isEstimated: boolean
 }
 
-/** A question that came with a named key. */
-interface AskOfKey {
+/** One of the primaries that a gateway has after another. It alone knows what its minute has seen. */
+interface Life {
+  readonly gateway: WorldGateway
+  /** `starts` of then. */
+  readonly start: number
+}
+
+interface OpenAsk {
   readonly key: number
   /** Virtual ms. */
   readonly at: number
   /** Of the gateway that was asked. */
   readonly port: number
+  readonly life: Life
+  /** The upstream has got it. */
+  wasSent: boolean
+}
+
+/** A question that came with a named key. */
+interface AskOfKey extends OpenAsk {
   readonly plan: KeyPlan
   readonly booked: Booked
 }
@@ -75,11 +90,9 @@ export class WorldKeys {
   readonly #areDaysEven: boolean
   readonly #isPruned: boolean
   readonly #booked: readonly Booked[]
-  /** Virtual ms of each question, and its key. */
-  readonly #asks = new Map<
-    number,
-    { readonly key: number; readonly at: number; readonly port: number }
-  >()
+  /** By question, until it ends. */
+  readonly #asks = new Map<number, OpenAsk>()
+  readonly #gateways: readonly WorldGateway[]
   readonly #fleet: WorldFleet | null
   /** Virtual ms at which a key was revoked, and the port of the gateway beside which that was done. */
   #revoked: { readonly key: number; readonly at: number; readonly port: number } | null = null
@@ -87,9 +100,13 @@ export class WorldKeys {
   constructor(
     world: World,
     { keys, faults, env }: Pick<Character, 'keys' | 'faults' | 'env'>,
-    fleet: WorldFleet | null
+    {
+      gateways,
+      fleet
+    }: { readonly gateways: readonly WorldGateway[]; readonly fleet: WorldFleet | null }
   ) {
     this.#world = world
+    this.#gateways = gateways
     this.#fleet = fleet
     this.#plans = keys
     this.#areDaysEven = !faults.includes('clock')
@@ -99,6 +116,7 @@ export class WorldKeys {
       paid: [],
       metered: new Map(),
       askedAt: [],
+      counted: [],
       // What a dead worker held counts as used.
       isEstimated: faults.some((name) => DEADLY.includes(name))
     }))
@@ -128,7 +146,10 @@ export class WorldKeys {
   }
 
   onAsk({ id, key, port }: Ask): void {
-    if (key !== null) this.#asks.set(id, { key, port, at: this.#world.now })
+    const gateway = this.#gateways.find((one) => one.port === port)
+    if (key === null || gateway === undefined) return
+    const life = { gateway, start: gateway.starts }
+    this.#asks.set(id, { key, port, life, at: this.#world.now, wasSent: false })
   }
 
   /** Whether a key had been revoked for long enough when a question was asked that its gateway must have known. */
@@ -139,6 +160,8 @@ export class WorldKeys {
 
   /** The upstream is asked: by then the key must have had credits left. */
   onAsked(id: number): void {
+    const open = this.#asks.get(id)
+    if (open !== undefined) open.wasSent = true
     const found = this.#of(id)
     if (found !== null && this.#isRevoked(found))
       this.#refuse(`key ${found.key} was revoked, and asks ask-${id} all the same`)
@@ -175,6 +198,9 @@ export class WorldKeys {
     const mayBeRefused = isRefused || (this.#fleet !== null && end === 'left')
     if (!mayBeRefused) booked.askedAt.push(found.at)
     else if (SPENT.test(body)) this.#checkSpent(found)
+    // Where no worker is left, the kernel resets what comes, and no gateway knows of it. Nor does a client that got nothing.
+    const isCounted = found.wasSent || (end !== 'broken' && end !== 'left')
+    if (!mayBeRefused && isCounted) booked.counted.push({ at: found.at, life: found.life })
     if (plan.requestsPerMinute !== null && !mayBeRefused && this.#areMinutesEven)
       this.#checkRate(found.key, found.at)
     this.#asks.delete(id)
@@ -216,12 +242,16 @@ export class WorldKeys {
     return this.#world.now - (now - beginningOf(period, now))
   }
 
-  /** Any minute touches two of the clock's, and each has the whole limit. */
+  /** Any minute touches two of the clock's, and each has the whole limit. A gateway that starts again counts its minute anew. */
   #checkRate(key: number, at: number): void {
     const limit = this.#plans[key]?.requestsPerMinute ?? Infinity
     const most = limit * (1 + (this.#fleet?.losses ?? 0))
-    const { askedAt } = this.#bookedOf(key)
-    const last = askedAt.filter((one) => one > at - MINUTE_MS + LATE_MS && one <= at)
+    const last = this.#bookedOf(key).counted.filter(
+      (one) =>
+        one.at > at - MINUTE_MS + LATE_MS &&
+        one.at <= at &&
+        one.life.start === one.life.gateway.starts
+    )
     if (last.length > 2 * most)
       this.#refuse(`key ${key} has asked ${last.length} times in a minute, and may ${most} times`)
   }

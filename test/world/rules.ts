@@ -127,7 +127,7 @@ export class Rules {
     const { HTTP_POOL_TIMEOUT: wait } = options.character.env
     this.#longestWaitMs = wait === 'none' ? Infinity : Number(wait) * 1_000 + LATE_MS
     const { world, character, fleet } = options
-    this.keys = new WorldKeys(world, character, fleet)
+    this.keys = new WorldKeys(world, character, options)
     this.signIn = new WorldSignIn(world, character.signIn, fleet)
     options.upstream.onPresented = (token) => this.signIn.onPresented(token)
     options.upstream.onAsked = (ask) => this.keys.onAsked(ask)

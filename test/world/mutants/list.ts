@@ -526,6 +526,23 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'if (this.#holders < 0) this.#share.settle(0)'
   },
   {
+    name: 'what a dead worker has used of a minute is free again',
+    room: 'lease',
+    path: 'src/control/allowances/allowance-ledger.ts',
+    from: 'return isUsedUp(name) ? Math.max(used, heldBy(holding)) : 0',
+    to: "return name.endsWith('/credits') ? Math.max(used, heldBy(holding)) : 0",
+    needs: ['kill'],
+    load: 'even'
+  },
+  {
+    name: 'requests a minute are never used up',
+    room: 'lease',
+    path: 'src/server/primary/key-limits.ts',
+    from: '(await allowances.take(part, signal)).settle(1)',
+    to: '(await allowances.take(part, signal)).settle(0)',
+    load: 'even'
+  },
+  {
     name: 'a connection that has gone wakes nobody who waits for room',
     room: 'pool',
     path: POOL,
