@@ -68,7 +68,7 @@ export class FleetControl {
   #shares: FleetShares | null = null
   #timer: NodeJS.Timeout | null = null
   #isLooking = false
-  #isIntroducing = false
+  #isDraining = false
   #refusal: FleetRefusal | null = null
   #waitingSince: number | null = null
   #told: FleetTold | null = null
@@ -193,6 +193,7 @@ export class FleetControl {
       isSole: config.fleet.identity === 'statefulset'
     })
     await this.#remember(core)
+    if (this.#isDraining) return
     this.#core = core // only now: no next process would know of it
     this.#store?.onNews((rev) => {
       this.#core?.onNews(rev)
@@ -217,6 +218,7 @@ export class FleetControl {
 
   /** Returns everything as requests end, then leaves. `end` ends what runs. */
   async drain(end: () => Promise<void>): Promise<void> {
+    this.#isDraining = true
     this.#core?.leave()
     this.#lookSoon()
     await end()
@@ -254,7 +256,7 @@ export class FleetControl {
     const now = instantNow()
     core.setSize(this.#options.budget.configured ?? 0, this.#replicas)
     this.#noteWaiters(core)
-    const question = this.#isIntroducing ? null : core.next(now)
+    const question = core.next(now)
     if (question !== null) void this.#ask(core, question) // never rejects
     const stage = core.stage(now)
     this.#ledger.setReplicas(Math.max(this.#replicas, this.#seenReplicas))
@@ -262,19 +264,12 @@ export class FleetControl {
     this.#ledger.setDemand(core.demand(now))
     if (stage === 'cut' && this.#ledger.isEmpty) {
       core.onAllGone()
-      void this.#introduce(core) // never rejects
+      void this.#asker.remember(core) // never rejects
+      this.#lookSoon()
     }
     this.#tellWorkers(core, now)
     this.#notices.look(core)
     this.#aim(core, now)
-  }
-
-  /** A new incarnation asks nothing before the folder knows of it, or cannot be written. */
-  async #introduce(core: FleetCore): Promise<void> {
-    this.#isIntroducing = true
-    await this.#asker.remember(core)
-    this.#isIntroducing = false
-    this.#lookSoon()
   }
 
   #noteWaiters(core: FleetCore): void {
