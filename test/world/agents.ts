@@ -49,6 +49,11 @@ export const WISHED_FAULTS = [
   'sim:unavailable'
 ]
 
+/** For a revoked key, and for a limit that is used up. */
+const REFUSALS: readonly (number | null)[] = [401, 429]
+/** The pause of a client that is refused again and again, doubled each time, ms. */
+const BACKOFF_MS = { first: 1_000, last: 64_000 }
+
 export interface AgentsOptions {
   readonly character: Character
   readonly rules: Rules
@@ -91,12 +96,14 @@ export class Agents {
   }
 
   async #live(chance: Chance): Promise<void> {
+    let backoff = 0
     while (!this.#areOver) {
-      await delay(chance.pause(this.#character.thinkMs))
+      await delay(chance.pause(this.#character.thinkMs) + backoff)
       if (this.#areOver) return
       if (!this.#isAwake(chance)) continue
       const atOnce = chance.isTrue(0.15) ? 2 + Math.floor(chance.random() * 6) : 1
-      await Promise.all(Array.from({ length: atOnce }, () => this.#ask(chance)))
+      const asked = Array.from({ length: atOnce }, () => this.#askFor(this.#draw(chance)))
+      backoff = backOff(backoff, await Promise.all(asked))
     }
   }
 
@@ -138,10 +145,6 @@ export class Agents {
 
   #isAwake(chance: Chance): boolean {
     return this.#rhythm === null || chance.isTrue(this.#rhythm.activityAt(this.#world.now))
-  }
-
-  async #ask(chance: Chance): Promise<void> {
-    await this.#askFor(this.#draw(chance))
   }
 
   async #askFor(ask: Ask): Promise<Outcome> {
@@ -191,4 +194,10 @@ export class Agents {
     const long = Array.from({ length: LONGER_FOR_THE_SLOW }, () => text).join(' ')
     return { ...ask, text: `${id}: ${long}.` }
   }
+}
+
+/** As clients do, which would ask about nothing else all day once a limit is used up. Ms. */
+function backOff(last: number, outcomes: readonly Outcome[]): number {
+  if (!outcomes.every(({ status }) => REFUSALS.includes(status))) return 0
+  return Math.min(Math.max(last * 2, BACKOFF_MS.first), BACKOFF_MS.last)
 }
