@@ -6,6 +6,7 @@ import type { WorldGateway } from './gateway.ts'
 import { takesPart } from './reproduce.ts'
 import type { Rhythm } from './rhythm.ts'
 import type { Rules } from './rules.ts'
+import { ClientSocket } from './socket-client.ts'
 import { expectedCalls, type Turn } from './talk.ts'
 import type { World } from './world.ts'
 
@@ -53,6 +54,18 @@ export const WISHED_FAULTS = [
 const REFUSALS: readonly (number | null)[] = [401, 429]
 /** The pause of a client that is refused again and again, doubled each time, ms. */
 const BACKOFF_MS = { first: 1_000, last: 64_000 }
+
+/** Part of the conversations in the Responses API that keep a WebSocket over their turns. */
+const KEPT = 0.6
+
+/** A conversation of an agent. */
+interface Talk {
+  readonly dialect: DialectName
+  readonly before: Turn[]
+  /** The WebSocket of all its turns, and their key; `null` if each is asked by itself. */
+  readonly kept: ClientSocket | null
+  readonly key: number | null
+}
 
 export interface AgentsOptions {
   readonly character: Character
@@ -113,43 +126,48 @@ export class Agents {
       const dialect = chance.pick(DIALECTS)
       const before: Turn[] = []
       const turns = 2 + Math.floor(chance.random() * 12)
+      const kept = dialect === 'responses' && chance.isTrue(KEPT) ? new ClientSocket() : null
+      const talk: Talk = { dialect, before, kept, key: this.#drawKey(chance) }
       for (let tries = 0; before.length < turns && tries < turns * 2; tries += 1) {
         await delay(chance.pause(this.#character.thinkMs))
-        if (this.#areOver) return
-        if (!this.#isAwake(chance)) continue
-        const turn = await this.#takeTurn(chance, dialect, before)
-        if (turn !== null) before.push(turn)
+        if (this.#areOver) break
+        if (this.#isAwake(chance)) await this.#takeTurn(chance, talk)
+        else kept?.close()
       }
+      kept?.close()
     }
   }
 
-  async #takeTurn(
-    chance: Chance,
-    dialect: DialectName,
-    before: readonly Turn[]
-  ): Promise<Turn | null> {
+  async #takeTurn(chance: Chance, { dialect, before, kept, key }: Talk): Promise<void> {
     const drawn = { ...this.#draw(chance), history: 0 }
     const count = chance.pick([0, 1, 1, 2])
     const paths = Array.from({ length: count }, (_, at) => `${chance.pick(WORDS)}/${at}.md`)
     const isOnSocket = dialect === 'responses' && drawn.isStreamed && drawn.isOnSocket
     const talk = { before: [...before], paths }
     const text = drawn.text + expectedCalls(paths)
-    const ask: Ask = { ...drawn, dialect, isOnSocket, talk, text }
-    this.#world.note(`ask-${ask.id} is turn ${before.length + 1}, with ${count} calls`)
-    const outcome = await this.#askFor(ask)
-    if (outcome.end !== 'whole') return null
+    const onKept = kept !== null && {
+      isStreamed: true,
+      isOnSocket: true,
+      port: kept.port ?? drawn.port,
+      key
+    }
+    const ask: Ask = { ...drawn, dialect, isOnSocket, talk, text, ...onKept }
+    const goesOn = kept?.responseId == null ? '' : ' and goes on from the last'
+    this.#world.note(`ask-${ask.id} is turn ${before.length + 1}, with ${count} calls${goesOn}`)
+    const outcome = await this.#askFor(ask, kept)
+    if (outcome.end !== 'whole') return
     const question = promptOf(ask).replace('ask-', 'asked-') // each request is found by its own
     const results = outcome.calls.map(() => FILE.repeat(chance.pick([1, 20, 300])))
-    return { question, said: saidOf(text), calls: outcome.calls, results }
+    before.push({ question, said: saidOf(text), calls: outcome.calls, results })
   }
 
   #isAwake(chance: Chance): boolean {
     return this.#rhythm === null || chance.isTrue(this.#rhythm.activityAt(this.#world.now))
   }
 
-  async #askFor(ask: Ask): Promise<Outcome> {
+  async #askFor(ask: Ask, kept: ClientSocket | null = null): Promise<Outcome> {
     this.#rules.onAsk(ask)
-    const outcome = await askGateway(this.#world, ask)
+    const outcome = await askGateway(this.#world, ask, kept)
     this.#rules.onOutcome(ask, outcome)
     return outcome
   }
@@ -167,9 +185,13 @@ export class Agents {
     return chosen.isServing ? chosen : other
   }
 
+  #drawKey(chance: Chance): number | null {
+    const { keys } = this.#character
+    return keys.length === 0 ? null : Math.floor(chance.random() * keys.length)
+  }
+
   #draw(chance: Chance): Ask {
     const id = this.#nextId++
-    const { keys } = this.#character
     const count = chance.pick([3, 10, 30, 120])
     const text = Array.from({ length: count }, () => chance.pick(WORDS)).join(' ')
     const isFault = chance.isTrue(this.#character.wishedFaults)
@@ -185,7 +207,7 @@ export class Agents {
       talk: null,
       words: isFault ? chance.pick(WISHED_FAULTS) : chance.pick(PACES),
       isAtOnce: isFault && id % 2 === 0,
-      key: keys.length === 0 ? null : Math.floor(chance.random() * keys.length),
+      key: this.#drawKey(chance),
       history: chance.isTrue(this.#character.longTalks) ? chance.pick(HISTORIES) : 0,
       leavesAfterMs: chance.isTrue(0.06) ? chance.between(0, 8_000) : null,
       restsMs: chance.isTrue(0.04) ? chance.between(100, 20_000) : 0

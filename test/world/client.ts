@@ -2,8 +2,8 @@ import { request as sendRequest, type IncomingMessage } from 'node:http'
 import { CLIENT_KEY } from './gateway.ts'
 import { textOfKey } from './keys.ts'
 import { WorldSocket } from './network.ts'
-import { askOnSocket, type Seen } from './socket-client.ts'
-import { type Call, requestsOf, textOfCall, type Turn, wishFor } from './talk.ts'
+import { ClientSocket, type Seen } from './socket-client.ts'
+import { type Call, nextInput, requestsOf, textOfCall, type Turn, wishFor } from './talk.ts'
 import type { World } from './world.ts'
 
 export type DialectName = 'chat' | 'messages' | 'responses'
@@ -53,12 +53,18 @@ const PATHS: Readonly<Record<DialectName, string>> = {
   responses: '/v1/responses'
 }
 
-/** Asks, reads, and tells how it ended. Never rejects. */
-export async function askGateway(world: World, ask: Ask): Promise<Outcome> {
+/** Asks, on a WebSocket that is kept if there is one, reads, and tells how it ended. Never rejects. */
+export async function askGateway(
+  world: World,
+  ask: Ask,
+  kept: ClientSocket | null = null
+): Promise<Outcome> {
   const seen: Seen = { status: null, body: '' }
   const leaves = new AbortController()
   if (ask.leavesAfterMs !== null) setTimeout(() => leaves.abort(), ask.leavesAfterMs).unref()
-  const isComplete = await (ask.isOnSocket ? askBySocket : askByHttp)(ask, seen, leaves.signal)
+  const isComplete = ask.isOnSocket
+    ? await askBySocket(ask, seen, leaves.signal, kept)
+    : await askByHttp(ask, seen, leaves.signal)
   const outcome: Outcome = leaves.signal.aborted
     ? { status: seen.status, text: '', calls: [], end: 'left', body: seen.body }
     : judge(ask, seen, isComplete)
@@ -69,11 +75,22 @@ export async function askGateway(world: World, ask: Ask): Promise<Outcome> {
 }
 
 /** As clients do: on another WebSocket if the gateway leaves, and over HTTP if there may be none. True if the answer is complete. */
-async function askBySocket(ask: Ask, seen: Seen, leaves: AbortSignal): Promise<boolean> {
+async function askBySocket(
+  ask: Ask,
+  seen: Seen,
+  leaves: AbortSignal,
+  kept: ClientSocket | null
+): Promise<boolean> {
   const { id, port, restsMs } = ask
   const { stream: _, ...request } = bodyOf(ask) as Readonly<Record<string, unknown>>
+  const last = kept === null ? undefined : ask.talk?.before.at(-1)
+  const next = last === undefined ? null : { ...request, input: nextInput(last, promptOf(ask)) }
+  const socket = kept ?? new ClientSocket()
+  const cancels = kept !== null && id % 2 === 0
   for (;;) {
-    const end = await askOnSocket({ id, port, key: keyOf(ask), request, restsMs, leaves }, seen)
+    const key = keyOf(ask)
+    const end = await socket.ask({ id, port, key, request, next, restsMs, leaves, cancels }, seen)
+    if (kept === null) socket.close()
     if (leaves.aborted) return false
     if (end === 'again') continue
     if (end !== 'over HTTP') return end === 'complete'

@@ -39,6 +39,19 @@ export function expectedCalls(paths: readonly string[]): string {
     .join('')
 }
 
+/** Results of the calls of a turn, and the next question, for a client whose gateway knows the rest. */
+export function nextInput({ calls, results }: Turn, last: string): readonly object[] {
+  return [...outputsOf(calls, results), { role: 'user', content: last }]
+}
+
+function outputsOf(calls: readonly Call[], results: readonly string[]): readonly object[] {
+  return calls.map(({ id }, at) => ({
+    type: 'function_call_output',
+    call_id: id,
+    output: results[at]
+  }))
+}
+
 /** Members of a request that offer the tool and tell what was said before, in each dialect; `last` is the new question. */
 export const requestsOf = {
   chat: (before: readonly Turn[], last: string) => ({
@@ -106,11 +119,7 @@ export const requestsOf = {
           name,
           arguments: input
         })),
-        ...calls.map(({ id }, at) => ({
-          type: 'function_call_output',
-          call_id: id,
-          output: results[at]
-        }))
+        ...outputsOf(calls, results)
       ]),
       { role: 'user', content: last }
     ]

@@ -6,7 +6,7 @@ import type { Actor, World } from './world.ts'
 /** What a request may suffer from the faults that it has met. */
 export type Harm = 'none' | 'error' | 'broken'
 
-const ASKED = /ask-(\d+)\b/
+const ASKED = /ask-(\d+)\b/g
 /** So long after the end of a pause, or after a death, its consequences may come. */
 const CONSEQUENCE_MS = 60_000
 /** Between two attempts there is at least so much. */
@@ -88,6 +88,7 @@ export class Touches {
   onLink(link: Link, cause: string): void {
     const { port, client } = link
     const isOfClient = isGatewayPort(port)
+    this.#noteIfIdle(link)
     if (client.carries !== null) this.#touch(client.carries, isOfClient ? 'broken' : 'error', cause)
     else if (port === UPSTREAM_PORT) this.#touchWaitingIn(client.actor, cause)
   }
@@ -135,10 +136,12 @@ export class Touches {
 
   #onSent(link: Link, bytes: Buffer): void {
     const { port, client, isVanished } = link
-    const found = bytes.includes('ask-') ? ASKED.exec(bytes.toString('latin1'))?.[1] : undefined
-    if (found !== undefined) client.carries = Number(found)
+    const found = bytes.includes('ask-') ? lastAskIn(bytes.toString('latin1')) : null
+    if (found !== null && this.#options.isOpen(found)) {
+      client.carries = found
+      if (port === UPSTREAM_PORT) this.#noteSent(found)
+    }
     client.carriesRenewal = bytes.includes('"refreshToken"')
-    if (found !== undefined && port === UPSTREAM_PORT) this.#noteSent(Number(found))
     if (isVanished && port === UPSTREAM_PORT && client.carries !== null)
       this.#touch(client.carries, 'error', 'it was sent to where nobody hears it')
   }
@@ -172,7 +175,15 @@ export class Touches {
       this.#touch(client.carries, 'broken', 'no worker was left')
   }
 
+  /** A client whose kept connection is hit hears of it when it asks again. */
+  #noteIfIdle({ port, client }: Link): void {
+    if (!isGatewayPort(port)) return
+    if (client.carries === null || !this.#options.isOpen(client.carries)) client.isDoomed = true
+  }
+
   #touchAllIn(worker: Actor, cause: string): void {
+    for (const link of this.#options.network.links)
+      if (link.server?.actor === worker) this.#noteIfIdle(link)
     for (const ask of this.#asksIn(worker)) this.#touch(ask, 'broken', cause)
   }
 
@@ -201,4 +212,10 @@ export class Touches {
     if (!known.causes.includes(cause)) known.causes.push(cause)
     this.#harms.set(ask, known)
   }
+}
+
+/** Number of the question that a request is about: those before it stand in front of it. `null` if there is none. */
+export function lastAskIn(text: string): number | null {
+  const [, id] = [...text.matchAll(ASKED)].at(-1) ?? []
+  return id === undefined ? null : Number(id)
 }

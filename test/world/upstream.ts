@@ -7,10 +7,9 @@ import { StrictUpstream } from '../strict-simulator/strict-upstream.ts'
 import { Chance } from './chance.ts'
 import { UPSTREAM_PORT } from './gateway.ts'
 import { WorldSocket } from './network.ts'
+import { lastAskIn } from './touches.ts'
 import type { Actor, World } from './world.ts'
 
-/** Names a request in its prompt, so that it is recognised at the upstream. */
-const ASKED = /ask-(\d+)\b/
 /** The whole body of a renewal. */
 const REFRESH = /^\{"refreshToken":"([^"]+)"\}$/
 
@@ -61,12 +60,12 @@ export class WorldUpstream {
     const onBody = (text: string): void => {
       const presented = REFRESH.exec(text)?.[1]
       if (presented !== undefined) return this.onPresented(presented)
-      const id = ASKED.exec(text)?.[1]
-      if (id === undefined) return
+      const id = lastAskIn(text)
+      if (id === null) return
       this.#world.note(`is asked ask-${id}`)
       const asked = current.getStore()
-      if (asked !== undefined) asked.id = Number(id)
-      this.onAsked(Number(id))
+      if (asked !== undefined) asked.id = id
+      this.onAsked(id)
     }
     const current = new AsyncLocalStorage<{ id: number | null }>()
     const census = new ConnectionCensus()
