@@ -10,6 +10,7 @@ const RECOVERY_MS = 15_000
 const SLACK_MS = 5_000
 /** In the words of each client API. */
 const NOT_SERVING = /\bfleet\b/
+const CANNOT_ASK = /gw_fleet_silent/i
 
 /** What has happened to a fleet, and what may come of it (`docs/fleet.md`). */
 export class WorldFleet {
@@ -74,8 +75,9 @@ export class WorldFleet {
     return [...this.#troubledAt.values()].some((troubledAt) => troubledAt >= at)
   }
 
-  /** Whether a gateway may say that it does not serve as a member. */
+  /** Whether a gateway may say that it does not serve as a member, or cannot ask the others for what they have stored. */
   mayNotServe(port: number, body: string): boolean {
+    if (CANNOT_ASK.test(body)) return !this.isCalm()
     const gateway = this.#gateways.find((one) => one.port === port)
     if (gateway === undefined || !NOT_SERVING.test(body)) return false
     const isBack = this.#world.now - (this.#lapsedUntil.get(gateway) ?? -Infinity) < RECOVERY_MS

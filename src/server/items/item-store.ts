@@ -356,9 +356,13 @@ const WHY = {
 } as const
 
 function unreachable(id: string, problem: keyof typeof WHY): GatewayError {
+  const [name = ''] = id.slice(0, 100).split('.', 1) // input is stored under its response's id and a suffix
+  const [what, instead] = name.startsWith('resp_')
+    ? ['Response', 'the whole conversation as input']
+    : ['Item', 'the item itself instead of a reference']
   const message =
-    `Item with id '${id.slice(0, 100)}' is not stored at this gateway, and the other gateways of its fleet cannot be asked: ` +
-    `${WHY[problem]}. Try again shortly, or send the item itself instead of a reference.`
+    `${what} with id '${name}' is not stored at this gateway, and the other gateways of its fleet cannot be asked: ` +
+    `${WHY[problem]}. Try again shortly, or send ${instead}.`
   return new GatewayError('GW_FLEET_SILENT', problem, { message, retryAfterS: RETRY_AFTER_S })
 }
 

@@ -332,3 +332,26 @@ t.test('a damaged file is as good as none', async (t) => {
   writeFileSync(path, readFileSync(path, 'utf8').slice(0, -5))
   t.same(await found(store, OWNER, [id]), {})
 })
+
+t.test('says what is missing when the other gateways cannot be asked', async (t) => {
+  const elsewhere = Promise.resolve({ fetch: async () => 'valkey' as const })
+  const { store } = setUp(t, { elsewhere } as unknown as Partial<ItemStoreOptions>)
+  const { responseId, id } = answer()
+  const why = "the fleet's Valkey does not answer"
+  const cannot = `is not stored at this gateway, and the other gateways of its fleet cannot be asked: ${why}. Try again shortly, or send`
+  await t.rejects(
+    store.find(OWNER, [id], async () => {}),
+    {
+      code: 'GW_FLEET_SILENT',
+      message: `Item with id '${id}' ${cannot} the item itself instead of a reference.`
+    }
+  )
+  for (const asked of [responseId, `${responseId}.input`])
+    await t.rejects(
+      store.find(OWNER, [asked], async () => {}),
+      {
+        code: 'GW_FLEET_SILENT',
+        message: `Response with id '${responseId}' ${cannot} the whole conversation as input.`
+      }
+    )
+})
