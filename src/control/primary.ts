@@ -4,6 +4,7 @@ import { reload } from '../config/load.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
 import type { CredentialSource } from '../credentials/stored-credential.ts'
+import type { SharedItems } from '../ipc/fleet-items.ts'
 import type {
   Answers,
   ClusterStatus,
@@ -90,6 +91,7 @@ export class Primary {
   readonly restartWorkers: () => Promise<void>
   #operations: SettingsOperations | null = null
   #boundPort: number | null = null
+  #items: SharedItems | null = null
   readonly #mayServe = Promise.withResolvers<void>()
   readonly #ready = Promise.withResolvers<number>()
 
@@ -344,6 +346,11 @@ export class Primary {
     return { requests: await this.figures.inFlight(), longestMs: drainDelayMs + drainTimeoutMs }
   }
 
+  /** Takes the stored answers of a fleet. */
+  shareItems(items: SharedItems | null): void {
+    this.#items = items
+  }
+
   destroy(): void {
     this.#supervisor.destroy()
   }
@@ -431,6 +438,9 @@ export class Primary {
       case 'kiro-key.lesson':
         this.lessons.onLesson(message)
         break
+      case 'items.made':
+        this.#items?.share(message.name)
+        break
       case 'metrics.snapshot':
       case 'dashboard.wish':
         this.figures.onMessage(message, channel)
@@ -462,6 +472,8 @@ export class Primary {
         return this.keys.usageOf(question.key)
       case 'usage.wanted':
         return this.plan.usage()
+      case 'items.wanted':
+        return this.#items === null ? 'valkey' : this.#items.fetch(question.names)
       case 'panel.call':
         return this.#panel.answer(question.call)
       case 'oidc.call':

@@ -18,6 +18,7 @@ import type { FleetTold } from './life-signs.ts'
 import type { AllowanceReport, AllowanceGrant } from './allowance.ts'
 import type { DashboardNews, DashboardWish, EndedSession } from './dashboard.ts'
 import type { DeviceAnswer, DeviceCall } from './devices.ts'
+import type { ItemProblem } from './fleet-items.ts'
 import type { OidcAnswer, OidcCall } from './oidc.ts'
 import type { PanelAnswer, PanelCall } from './panel.ts'
 import type { KeyUsage, UsageRow } from './usage-row.ts'
@@ -63,6 +64,7 @@ export type FromWorker =
       readonly rows: readonly UsageRow[]
     }
   | { readonly type: 'dashboard.wish'; readonly wish: DashboardWish }
+  | { readonly type: 'items.made'; readonly name: string }
   /** Everything that was sent before the mark is in force. */
   | { readonly type: 'told.marked'; readonly mark: number }
 
@@ -80,6 +82,7 @@ export type WorkerQuestion =
   /** One key, or all. */
   | { readonly type: 'key-usage.wanted'; readonly key: string | null }
   | { readonly type: 'usage.wanted' }
+  | { readonly type: 'items.wanted'; readonly names: readonly string[] }
   | { readonly type: 'panel.call'; readonly call: PanelCall }
   | { readonly type: 'oidc.call'; readonly call: OidcCall }
   | { readonly type: 'device.call'; readonly call: DeviceCall }
@@ -97,6 +100,8 @@ export interface Answers {
   readonly 'socket-place.wanted': boolean
   readonly 'metrics.wanted': string
   readonly 'key-usage.wanted': readonly KeyUsage[]
+  /** Why some may be missing. */
+  readonly 'items.wanted': ItemProblem | null
   readonly 'panel.call': PanelAnswer
   readonly 'oidc.call': OidcAnswer
   readonly 'device.call': DeviceAnswer

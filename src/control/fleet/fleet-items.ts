@@ -1,4 +1,3 @@
-import cluster, { type Worker } from 'node:cluster'
 import { createHash } from 'node:crypto'
 import { lstat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,12 +6,7 @@ import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
 import { MAX_RECORD_LENGTH } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
 import { ITEM_PAGES, ItemPages, type ItemStep, type SharedItem } from '../../fleet/item-pages.ts'
-import {
-  type ItemNews,
-  type ItemProblem,
-  type ItemsTold,
-  MAX_ITEMS_WANTED
-} from '../../ipc/fleet-items.ts'
+import { type ItemProblem, MAX_ITEMS_WANTED, type SharedItems } from '../../ipc/fleet-items.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { codeOf } from '../../shared/errors.ts'
 import { DELETED_ITEM, isItemName } from '../../shared/item-name.ts'
@@ -41,7 +35,7 @@ const RETRY_MS = 1_000
 const MAX_DELETED = 1_024
 
 /** Shares stored answers of a fleet through Valkey: seals workers' files, and fetches missing ones. */
-export class FleetItems {
+export class FleetItems implements SharedItems {
   readonly #options: FleetItemsOptions
   readonly #now: () => number
   readonly #owner: string
@@ -65,7 +59,6 @@ export class FleetItems {
   #reads = 0
   /** Bounded by MAX_QUESTIONS. */
   readonly #line: (() => void)[] = []
-  readonly #onMessage = (worker: Worker, message: ItemNews): void => this.#hear(worker, message)
 
   constructor(options: FleetItemsOptions) {
     this.#options = options
@@ -75,12 +68,10 @@ export class FleetItems {
   }
 
   listen(): void {
-    cluster.on('message', this.#onMessage)
     this.#endNews = this.#options.records.onNews((record) => this.#hearOfDeleted(record))
   }
 
   close(): void {
-    cluster.off('message', this.#onMessage)
     this.#endNews()
     if (this.#retry !== null) clearTimeout(this.#retry)
     this.#waiting.clear()
@@ -121,20 +112,6 @@ export class FleetItems {
     await Promise.all(Array.from({ length: MAX_READS }, readNext))
     this.#questions -= 1
     return problem
-  }
-
-  #hear(worker: Worker, message: ItemNews): void {
-    if (message.type === 'items.made') this.share(message.name)
-    if (message.type === 'items.wanted') void this.#answer(worker, message) // never rejects
-  }
-
-  async #answer(
-    worker: Worker,
-    { requestId, names }: Extract<ItemNews, { readonly type: 'items.wanted' }>
-  ): Promise<void> {
-    const problem = await this.fetch(names)
-    const told: ItemsTold = { type: 'items.told', requestId, problem }
-    worker.send(told, () => {}) // it may have gone
   }
 
   /** Only deletions are news. */

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Config } from '../../config/settings.ts'
 import type { FleetRecords } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
+import type { SharedItems } from '../../ipc/fleet-items.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { FleetTimes } from '../../shared/elapsed.ts'
 import type { LearntTokens } from '../account/learnt-tokens.ts'
@@ -25,6 +26,8 @@ export interface UpstreamKnowledge {
   readonly account: AccountControl
   readonly plan: PlanControl
   readonly tokens: LearntTokens
+  /** Workers' questions about stored answers go to these; to none with `null`. */
+  shareItems(items: SharedItems | null): void
 }
 
 export interface FleetSharesOptions
@@ -77,6 +80,7 @@ export class FleetShares {
 
   async start(): Promise<void> {
     this.#items.listen()
+    this.#options.knows.shareItems(this.#items)
     await this.#keys.start()
     const { records, seal, member, knows, devices, sessions, log } = this.#options
     void devices.share(new FleetDevices({ records, seal, log })) // never rejects
@@ -97,6 +101,7 @@ export class FleetShares {
     await this.#hub.settle(leftMs())
     this.#hub.close()
     await this.#items.settle(leftMs())
+    this.#options.knows.shareItems(null)
     this.#items.close()
     this.#keys.close()
     this.#limits.close()

@@ -1,14 +1,10 @@
-import {
-  type ItemNews,
-  type ItemProblem,
-  type ItemsTold,
-  MAX_ITEMS_WANTED
-} from '../../ipc/fleet-items.ts'
-import { Channel, type Endpoint, Pending } from '../../ipc/channel.ts'
+import type { ToPrimary } from '../../ipc/channel.ts'
+import { type ItemProblem, MAX_ITEMS_WANTED } from '../../ipc/fleet-items.ts'
+import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 
 export interface ItemsElsewhereOptions {
-  readonly endpoint: Endpoint
-  readonly silence: () => AbortSignal
+  readonly channel: ToPrimary
+  readonly pulse: Pick<PrimaryPulse, 'ask'>
   readonly patienceMs?: number
 }
 
@@ -21,20 +17,13 @@ const MAX_FRESH = 4
 /** Fetches answers stored by other gateways of the fleet: the primary writes them where this worker looks. */
 export class ItemsElsewhere {
   readonly #options: ItemsElsewhereOptions
-  readonly #channel: Channel<ItemsTold, ItemNews>
-  /** Bounded by the requests that ask. */
-  readonly #pending = new Pending<ItemProblem | null>()
 
   constructor(options: ItemsElsewhereOptions) {
     this.#options = options
-    this.#channel = new Channel(options.endpoint)
-    this.#channel.onMessage((message) => {
-      if (message.type === 'items.told') this.#pending.answer(message.requestId, message.problem)
-    })
   }
 
   share(name: string): void {
-    this.#channel.send({ type: 'items.made', name })
+    this.#options.channel.send({ type: 'items.made', name })
   }
 
   /** Says why some files may be missing; `isThere` finds which still are. Never rejects. */
@@ -55,16 +44,9 @@ export class ItemsElsewhere {
   }
 
   async #ask(names: readonly string[]): Promise<ItemProblem | null> {
-    const { silence, patienceMs = PATIENCE_MS } = this.#options
+    const { pulse, patienceMs = PATIENCE_MS } = this.#options
     const wanted = names.slice(-MAX_ITEMS_WANTED) // the newest, where there are more
-    const ends = AbortSignal.any([silence(), AbortSignal.timeout(patienceMs)])
-    try {
-      return await this.#pending.ask(
-        (requestId) => this.#channel.send({ type: 'items.wanted', requestId, names: wanted }),
-        ends
-      )
-    } catch {
-      return 'valkey'
-    }
+    const question = { type: 'items.wanted', names: wanted } as const
+    return pulse.ask(question, AbortSignal.timeout(patienceMs)).catch(() => 'valkey')
   }
 }

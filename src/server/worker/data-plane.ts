@@ -336,7 +336,10 @@ function createTransforms({ config, memory }: WorkerStart, arrivals: Arrivals): 
   })
 }
 
-function createItems({ config }: WorkerStart, { current, pulse, log }: Surroundings): ItemStore {
+function createItems(
+  { config }: WorkerStart,
+  { channel, current, pulse, log }: Surroundings
+): ItemStore {
   return new ItemStore({
     folder: join(config.credentials.stateDir, 'responses'),
     writers: config.cluster.workers ?? AUTO_WORKERS_MAX,
@@ -346,7 +349,7 @@ function createItems({ config }: WorkerStart, { current, pulse, log }: Surroundi
     },
     ...(config.fleet.url !== null && {
       elsewhere: import('../items/items-elsewhere.ts').then(
-        (room) => new room.ItemsElsewhere({ endpoint: process, silence: () => pulse.silence })
+        (room) => new room.ItemsElsewhere({ channel, pulse })
       )
     }),
     log
