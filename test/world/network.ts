@@ -233,8 +233,8 @@ export class WorldSocket extends Socket {
   isGone = false
   /** Number of the question that it is for, at the end of whoever asks; `null` while none is known. */
   carries: number | null = null
-  /** It was hit, or its worker, while nothing was asked on it. */
-  isDoomed = false
+  /** What it carried when it was hit, or its worker, for the first time; `null` before. */
+  hitWith: { readonly carries: number | null } | null = null
   /** What was sent last is a refresh token. */
   carriesRenewal = false
 

@@ -105,8 +105,10 @@ export class ClientSocket {
         setTimeout(() => socket.resume(), ask.restsMs)
       },
       onClose: (code) => {
-        const isAtOnce = NOT_BEGUN.includes(code) || connection?.isDoomed === true
-        resolve(isAtOnce && seen.body === '' ? 'again' : 'lost')
+        const hitWith = connection?.hitWith ?? null
+        const wasHitBefore = hitWith !== null && hitWith.carries !== ask.id
+        const isAgain = NOT_BEGUN.includes(code) || wasHitBefore
+        resolve(isAgain && seen.body === '' ? 'again' : 'lost')
       }
     }
     const send = (): void => {

@@ -88,7 +88,7 @@ export class Touches {
   onLink(link: Link, cause: string): void {
     const { port, client } = link
     const isOfClient = isGatewayPort(port)
-    this.#noteIfIdle(link)
+    this.#noteHit(link)
     if (client.carries !== null) this.#touch(client.carries, isOfClient ? 'broken' : 'error', cause)
     else if (port === UPSTREAM_PORT) this.#touchWaitingIn(client.actor, cause)
   }
@@ -175,15 +175,14 @@ export class Touches {
       this.#touch(client.carries, 'broken', 'no worker was left')
   }
 
-  /** A client whose kept connection is hit hears of it when it asks again. */
-  #noteIfIdle({ port, client }: Link): void {
-    if (!isGatewayPort(port)) return
-    if (client.carries === null || !this.#options.isOpen(client.carries)) client.isDoomed = true
+  /** A client that keeps its connection may not hear of it before it asks the next question. */
+  #noteHit({ port, client }: Link): void {
+    if (isGatewayPort(port)) client.hitWith ??= { carries: client.carries }
   }
 
   #touchAllIn(worker: Actor, cause: string): void {
     for (const link of this.#options.network.links)
-      if (link.server?.actor === worker) this.#noteIfIdle(link)
+      if (link.server?.actor === worker) this.#noteHit(link)
     for (const ask of this.#asksIn(worker)) this.#touch(ask, 'broken', cause)
   }
 
