@@ -9,7 +9,9 @@ const MEASURING = [
 ].map((name) => `test/${name}.test.ts`)
 
 /** Start real gateways by the hundred. Counting there takes half as much CPU time again and adds little to what other tests reach. */
-const GATEWAYS = 'test/integration/'
+export const GATEWAYS = 'test/integration/'
+/** Rooms of such files; most of their time is waiting, so they start first. */
+const GATEWAY_ROOMS = 'test/rooms/gateways-'
 
 /** Take a minute and longer, most of it waiting: they start first, so that none of them runs alone at the end. */
 const LONGEST = ['fleet-sign-in', 'stopped-log-reader', 'tracing', 'usage-after-deaths'].map(
@@ -26,6 +28,12 @@ const NOTHING = ['nothing']
 
 /** For tap: the files whose coverage is counted, all where the list is empty. Rooms wait much, so they start before the gateways. */
 export default function coveredBy(path: string): readonly string[] | null {
-  if (MEASURING.includes(path) || LONGEST.includes(path)) return null
-  return path.startsWith(GATEWAYS) && !COMMANDS.includes(path) ? NOTHING : []
+  const isFirst = MEASURING.includes(path) || LONGEST.includes(path)
+  if (isFirst || path.startsWith(GATEWAY_ROOMS)) return null
+  return isUncountedGateway(path) ? NOTHING : []
+}
+
+/** Whether a file asks real gateways, is not counted, and may start when it likes: such files may share a process. */
+export function isUncountedGateway(path: string): boolean {
+  return path.startsWith(GATEWAYS) && !COMMANDS.includes(path) && !LONGEST.includes(path)
 }

@@ -1,0 +1,4 @@
+import { filesOf } from './rooms.ts'
+import { runRoom } from './run-room.ts'
+
+await runRoom(filesOf('gateways-panel'))
