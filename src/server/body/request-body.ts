@@ -80,13 +80,14 @@ function isWantOfMemory(cause: unknown): boolean {
 
 /**
  * Takes a body that has arrived whole, without waits and timers. Copies it, since the head's memory beside
- * it would live as long.
+ * it would live as long. The parser may not have told its end yet, for which the request is left to flow.
  * `read()` without a size returns everything buffered on Node 24, and one chunk on Node 26.
  */
 function takeWhole(request: IncomingMessage, declared: number): Uint8Array | null {
-  if (!request.complete || request.readableLength !== declared) return null
+  if (request.destroyed || request.readableLength !== declared) return null
   const own = new UnwrittenMemory(declared)
   for (let chunk = readChunk(request); chunk !== null; chunk = readChunk(request)) own.append(chunk)
+  request.resume()
   return own.whole()
 }
 

@@ -1,10 +1,13 @@
 import { once } from 'node:events'
 import {
+  Agent,
   type ClientRequest,
   createServer,
   request as httpRequest,
-  type IncomingMessage
+  type IncomingMessage,
+  type ServerResponse
 } from 'node:http'
+import type { Socket } from 'node:net'
 import t from 'tap'
 import { MemoryBudget } from '../../../src/admission/memory-budget.ts'
 import { BodyMemory } from '../../../src/server/turn/body-memory.ts'
@@ -120,6 +123,36 @@ t.test('a body of declared length', (t) => {
     using memory = makeMemory(budget)
     t.ok(body.equals(await readBody(incoming, LIMITS, memory, signal)))
   })
+  t.test(
+    'that came with its head is taken without listening for it, and its request ends',
+    async (t) => {
+      const server = createServer()
+      t.teardown(() => server.close())
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+      t.teardown(() => agent.destroy())
+      const url = await serverUrl(server)
+      const sockets = new Set<Socket>()
+      for (const body of [Buffer.alloc(20 * KIB, 'x'), Buffer.from('{"second": true}')]) {
+        const sent = httpRequest(url, { method: 'POST', agent }).end(body)
+        const [incoming, response] = (await once(server, 'request')) as [
+          IncomingMessage,
+          ServerResponse
+        ]
+        const listened: (string | symbol)[] = []
+        incoming.on('newListener', (event) => listened.push(event))
+        using memory = makeMemory(new MemoryBudget(1024 * KIB, 10))
+        t.ok(body.equals(await readBody(incoming, LIMITS, memory, signal)))
+        t.notOk(listened.includes('data'))
+        if (!incoming.readableEnded) await once(incoming, 'end')
+        response.end()
+        const [answer] = (await once(sent, 'response')) as [IncomingMessage]
+        answer.resume()
+        await once(answer, 'end')
+        sockets.add(incoming.socket)
+      }
+      t.equal(sockets.size, 1)
+    }
+  )
   t.test('is whole although the memory of its chunks is freed as they come', async (t) => {
     const budget = new MemoryBudget(4096 * KIB, 10)
     const body = Buffer.from(Array.from({ length: 1000 * KIB }, (_, index) => index % 251))
