@@ -16,35 +16,46 @@ export interface SessionCredits {
   readonly unstable: number
 }
 
-/** Runs each session through a gateway and the simulator twice: as it is, and with every request made unlike the last. */
+/** Runs the sessions through a gateway and the simulator twice: as they are, and with every request made unlike the last. */
 export async function creditsOfSessions(turns: number): Promise<readonly SessionCredits[]> {
   const sessions = { 'Claude Code': claudeCodeSession(turns), Codex: codexSession(turns) }
-  const credits: SessionCredits[] = []
-  for (const [client, session] of Object.entries(sessions)) {
-    const stable = await creditsOf(session, (payload) => payload)
-    const unstable = await creditsOf(session, unsettled)
-    credits.push({ client, stable, unstable })
-  }
-  return credits
+  const all = Object.values(sessions)
+  const stable = await creditsOf(all, (payload) => payload)
+  const unstable = await creditsOf(all, unsettled)
+  return Object.keys(sessions).map((client, at) => ({
+    client,
+    stable: stable[at] ?? 0,
+    unstable: unstable[at] ?? 0
+  }))
 }
 
 type Change = (payload: UpstreamPayload) => UpstreamPayload
 
-async function creditsOf(session: AgentSession, change: Change): Promise<number> {
+/** What each session costs. */
+async function creditsOf(
+  sessions: readonly AgentSession[],
+  change: Change
+): Promise<readonly number[]> {
   const simulator = new Simulator({ gapMs: 0 })
   const meter = await Meter.start((await simulator.start()).url, change)
-  const gateway = await startGateway({ upstreamUrl: meter.url, env: { PROXY_API_KEY: KEY } })
+  const env = { PROXY_API_KEY: KEY, WORKERS: '1' }
+  const gateway = await startGateway({ upstreamUrl: meter.url, env })
   try {
-    for (const body of session.requests) {
-      const answer = await fetch(`${gateway.url}${session.path}`, {
-        method: 'POST',
-        headers: { 'x-api-key': KEY, 'content-type': 'application/json', ...session.headers },
-        body: JSON.stringify(body)
-      })
-      const text = await answer.text()
-      if (answer.status !== 200) throw new Error(`${answer.status}: ${text}`)
+    const credits: number[] = []
+    for (const session of sessions) {
+      const before = meter.credits
+      for (const body of session.requests) {
+        const answer = await fetch(`${gateway.url}${session.path}`, {
+          method: 'POST',
+          headers: { 'x-api-key': KEY, 'content-type': 'application/json', ...session.headers },
+          body: JSON.stringify(body)
+        })
+        const text = await answer.text()
+        if (answer.status !== 200) throw new Error(`${answer.status}: ${text}`)
+      }
+      credits.push(meter.credits - before)
     }
-    return meter.credits
+    return credits
   } finally {
     await gateway.destroy()
     meter.close()

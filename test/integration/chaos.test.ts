@@ -5,7 +5,7 @@ import { violationsOf } from '../chaos/violations.ts'
 import { isNightly } from '../helper/nightly.ts'
 
 /** Storms that are short, always of the same seed; `npm run chaos` runs it for hours, and with others. */
-const BY_DAY = { workers: 2, seconds: 12, tls: true, clients: 150 }
+const BY_DAY = { workers: 2, seconds: 12, tls: true, clients: 40 }
 const BY_NIGHT = [
   { workers: 2, seconds: 12, tls: true, clients: 250 },
   { workers: 4, seconds: 12, tls: false, clients: 250 }
