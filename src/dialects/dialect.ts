@@ -112,16 +112,22 @@ const SESSION_HEADERS = [
 const MAX_MARK_CHARS = 512
 
 export function marksOf(headers: Readonly<Record<string, unknown>>): ClientMarks {
-  const valueOf = (name: string): string | undefined => {
-    const value = headers[name]
-    const isMark = typeof value === 'string' && value !== '' && value.length <= MAX_MARK_CHARS
-    return isMark ? value : undefined
-  }
   return {
-    session: SESSION_HEADERS.map(valueOf).find((value) => value !== undefined),
-    agent: valueOf('x-claude-code-agent-id'),
-    thread: valueOf('thread-id')
+    session: firstMark(headers, SESSION_HEADERS),
+    agent: firstMark(headers, ['x-claude-code-agent-id']),
+    thread: firstMark(headers, ['thread-id'])
   }
+}
+
+function firstMark(
+  headers: Readonly<Record<string, unknown>>,
+  names: readonly string[]
+): string | undefined {
+  for (const name of names) {
+    const value = headers[name]
+    if (typeof value === 'string' && value !== '' && value.length <= MAX_MARK_CHARS) return value
+  }
+  return undefined
 }
 
 /** Sets the request's session (kiro-protocol §9.7): from its body, else its headers, else its user and first text. */

@@ -155,14 +155,14 @@ export class FrameDecoder {
 
   /** Verifies the checksum first: a damaged length must not be taken for a large frame. */
   #checkPrelude(bytes: Buffer, at: number): number {
-    if (preludeChecksum(bytes, at) !== uint32(bytes, at + 8)) {
+    if (preludeChecksum(bytes, at) !== bytes.readUInt32BE(at + 8)) {
       throw corrupt('the checksum of a prelude is wrong')
     }
-    const frameBytes = uint32(bytes, at)
+    const frameBytes = bytes.readUInt32BE(at)
     if (frameBytes > MAX_FRAME_BYTES) {
       throw new GatewayError('GW_FRAME_TOO_LARGE', `a frame of ${frameBytes} bytes`)
     }
-    const headersBytes = uint32(bytes, at + 4)
+    const headersBytes = bytes.readUInt32BE(at + 4)
     if (frameBytes < MIN_FRAME_BYTES || headersBytes > frameBytes - MIN_FRAME_BYTES) {
       throw corrupt('the lengths in a prelude contradict each other')
     }
@@ -175,10 +175,10 @@ export class FrameDecoder {
   /** Expects a verified prelude and all `frameBytes`. */
   #frameAt(bytes: Buffer, at: number, frameBytes: number): Frame {
     const checksumAt = at + frameBytes - CHECKSUM_BYTES
-    if (crc32(bytes.subarray(at, checksumAt)) !== uint32(bytes, checksumAt)) {
+    if (crc32(bytes.subarray(at, checksumAt)) !== bytes.readUInt32BE(checksumAt)) {
       throw corrupt('the checksum of a frame is wrong')
     }
-    const payloadAt = at + PRELUDE_BYTES + uint32(bytes, at + 4)
+    const payloadAt = at + PRELUDE_BYTES + bytes.readUInt32BE(at + 4)
     return {
       headers: knownHeaders.get(bytes, at + PRELUDE_BYTES, payloadAt),
       payload: bytes.subarray(payloadAt, checksumAt)
@@ -189,10 +189,6 @@ export class FrameDecoder {
 function asBuffer(bytes: Uint8Array): Buffer {
   if (Buffer.isBuffer(bytes)) return bytes
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
-function uint32(bytes: Buffer, at: number): number {
-  return bytes.readUInt32BE(at)
 }
 
 /** The usual three headers take about 90 bytes. */

@@ -38,8 +38,9 @@ export class StreamReply implements AnswerSink {
   readonly #options: StreamReplyOptions
   readonly #stall: StallTimer
   readonly #onDrain = (): void => this.#drained()
-  /** Written with its continuation or at the next flush. */
-  #joined: Piece | null = null
+  /** Kind of the piece that is written with its continuation or at the next flush; `null` if there is none. */
+  #joined: Piece['type'] | null = null
+  #joinedText = ''
   #pieces = 0
   #text = ''
   /** Parts before a long text. Bounded by what one chunk of the upstream, or an end, comes to. */
@@ -118,20 +119,20 @@ export class StreamReply implements AnswerSink {
 
   #join(piece: Piece): void {
     const text = textOf(piece)
-    const joined = this.#joined
     const isLong = text.length >= JOINED_CHARS
-    const isFull = joined !== null && textOf(joined).length >= JOINED_CHARS
-    if (isLong || isFull || joined?.type !== piece.type) this.#writeJoined()
+    const isFull = this.#joinedText.length >= JOINED_CHARS
+    if (isLong || isFull || this.#joined !== piece.type) this.#writeJoined()
     // A long piece has memory only while it is read.
-    if (++this.#pieces <= FIRST_PIECES || isLong) this.#add(this.#options.writer.push(piece))
-    else if (this.#joined === null) this.#joined = piece
-    else this.#joined = withText(this.#joined, textOf(this.#joined) + text)
+    if (++this.#pieces <= FIRST_PIECES || isLong) return this.#add(this.#options.writer.push(piece))
+    this.#joined = piece.type
+    this.#joinedText += text
   }
 
   #writeJoined(): void {
-    const part = this.#joined
-    if (part === null) return
+    if (this.#joined === null) return
+    const part = toPiece(this.#joined, this.#joinedText)
     this.#joined = null
+    this.#joinedText = ''
     this.#add(this.#options.writer.push(part))
   }
 
@@ -207,8 +208,8 @@ function textOf(piece: Piece): string {
   return piece.type === 'tool-delta' ? piece.json : piece.text
 }
 
-function withText(piece: Piece, text: string): Piece {
-  return piece.type === 'tool-delta' ? { type: piece.type, json: text } : { type: piece.type, text }
+function toPiece(type: Piece['type'], text: string): Piece {
+  return type === 'tool-delta' ? { type, json: text } : { type, text }
 }
 
 /**

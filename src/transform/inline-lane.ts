@@ -65,12 +65,8 @@ export class InlineLane {
    */
   async run<T>(job: () => T, bytes: number, owner: JobOwner): Promise<T | typeof TOO_LONG> {
     const isFree = this.#waiting.size === 0 && this.#mayRun()
-    const run = (): T | typeof TOO_LONG => {
-      if (!this.#isForThread(bytes, owner.key)) return this.#run(job, bytes, owner.key)
-      this.#spend(CROWDED_TURN_MS) // one in a turn: the next one has to see it in the threads' queue
-      return TOO_LONG
-    }
-    return isFree ? run() : this.#runInTurn(run, owner)
+    if (isFree) return this.#run(job, bytes, owner.key)
+    return this.#runInTurn(() => this.#run(job, bytes, owner.key), owner)
   }
 
   #mayRun(): boolean {
@@ -85,6 +81,10 @@ export class InlineLane {
   }
 
   #run<T>(job: () => T, bytes: number, key: string): T | typeof TOO_LONG {
+    if (this.#isForThread(bytes, key)) {
+      this.#spend(CROWDED_TURN_MS) // one in a turn: the next one has to see it in the threads' queue
+      return TOO_LONG
+    }
     const startedAt = performance.now()
     try {
       const result = bytes <= TRUSTED_BYTES ? job() : this.#watchdog.run(JOB_MS, job)

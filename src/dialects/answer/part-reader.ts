@@ -72,7 +72,8 @@ export class PartReader {
   constructor(plan: ReplyPlan, options: PartReaderOptions = {}) {
     this.#plan = plan
     const { upstreamModel, gauge, inputTokens, contextWindow } = plan
-    const { newCounter = () => new TextCounter(familyOf(upstreamModel), gauge?.scale) } = options
+    const family = familyOf(upstreamModel)
+    const { newCounter = () => new TextCounter(family, gauge?.scale) } = options
     const given = gauge === undefined ? {} : { gauge }
     this.meter = new UsageMeter({ inputTokens, contextWindow, ...given, newCounter })
     this.#limit = new AnswerLimit(plan.maxOutputTokens, newCounter(), () => {

@@ -109,12 +109,11 @@ export function encodeWithin(
   }
   const room = roomFor(leastBytesOf(payload))
   if (room !== null) return room
-  const places = new HistoryPlaces(settling)
-  const text =
-    bodyBytes < MIN_HEADROOM_CHARS
-      ? null
-      : writePieces(payload, usualRoom(bodyBytes), places.onEntries)
-  if (text !== null) return encodeText(payload, text, repairs, { place: places.of(payload) })
+  if (bodyBytes >= MIN_HEADROOM_CHARS) {
+    const places = new HistoryPlaces(settling)
+    const text = writePieces(payload, usualRoom(bodyBytes), places.onEntries)
+    if (text !== null) return encodeText(payload, text, repairs, { place: places.of(payload) })
+  }
   const json = JSON.stringify(payload)
   return roomFor(Buffer.byteLength(json)) ?? encodeText(payload, toText(json), repairs)
 }

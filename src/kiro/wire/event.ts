@@ -77,7 +77,7 @@ export function saidBytesOf(event: UpstreamEvent): number {
  * lose text
  */
 export function parseUpstreamEvent(frame: Frame): UpstreamEvent {
-  const messageType = textHeader(frame, ':message-type')
+  const messageType = frame.headers[':message-type'] ?? ''
   // A missing message type means event (§5.2).
   if (messageType === 'event' || messageType === '') return parseEvent(frame)
   if (messageType === 'exception') return parseException(frame)
@@ -109,7 +109,7 @@ export function isStrange(eventType: string): boolean {
 }
 
 function parseEvent(frame: Frame): UpstreamEvent {
-  const eventType = textHeader(frame, ':event-type')
+  const eventType = frame.headers[':event-type'] ?? ''
   switch (eventType) {
     case 'assistantResponseEvent':
     case 'codeEvent':
@@ -228,15 +228,15 @@ function toTokenUsage(counts: JsonObject): TokenUsage | undefined {
 function parseException(frame: Frame): UpstreamEvent {
   const text = payloadText(frame)
   const payload = parseJsonObject(text) ?? { message: text }
-  const name = textHeader(frame, ':exception-type') || asText(payload['__type']) || ''
+  const name = frame.headers[':exception-type'] || asText(payload['__type']) || ''
   return toException(name || 'UnknownException', payload)
 }
 
 function parseError(frame: Frame): UpstreamEvent {
   const text = payloadText(frame)
   const payload = parseJsonObject(text) ?? { message: text }
-  const message = textHeader(frame, ':error-message')
-  const name = textHeader(frame, ':error-code') || 'UnknownError'
+  const message = frame.headers[':error-message'] ?? ''
+  const name = frame.headers[':error-code'] || 'UnknownError'
   return toException(name, message === '' ? payload : { ...payload, message })
 }
 
@@ -265,10 +265,6 @@ function payloadText(frame: Frame): string {
   const { payload } = frame
   if (Buffer.isBuffer(payload)) return payload.toString()
   return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString()
-}
-
-function textHeader(frame: Frame, name: string): string {
-  return frame.headers[name] ?? ''
 }
 
 function asText(value: unknown): string | undefined {

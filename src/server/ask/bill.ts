@@ -73,7 +73,10 @@ export class Bill {
     const { upstreamModel: model, inputTokens } = plan
     const answer = { model, inputTokens, outputTokens }
     const isWhole = credits !== null && isReadOut
-    const listed = listedCredits(answer, plane.models.catalogue.models) * MICROS_PER_CREDIT
+    // A call that was metered needs no list.
+    const listed = isWhole
+      ? 0
+      : listedCredits(answer, plane.models.catalogue.models) * MICROS_PER_CREDIT
     const measured = isMeant && !isWhole ? plane.prices.measure(answer, listed) : null
     charge?.add({ credits, isAnswered, isLeft, measured })
     const metered = credits === null ? 0 : Math.round(credits * MICROS_PER_CREDIT)

@@ -37,7 +37,6 @@ import { AnswerKeeper } from './answer-keeper.ts'
 import { type ClientBody, convertClientBody, type EarlierConversation } from './body.ts'
 import type { KeptTurns } from './kept-turns.ts'
 import {
-  asCarriedOut,
   clientFamilyOf,
   keyHashOf,
   recordTurn,
@@ -464,8 +463,13 @@ export class Turn implements OpenTurn {
     void this.#debug?.keep(record) // cannot reject
   }
 
+  /** The plan with the repairs that were made while it was carried out. */
   get #toldPlan(): ReplyPlan | null {
-    return this.#plan === null ? null : asCarriedOut(this.#plan, this.#payload)
+    const plan = this.#plan
+    const made: readonly RepairCode[] = this.#payload?.changes ?? []
+    return plan === null || made.length === 0
+      ? plan
+      : { ...plan, repairs: [...plan.repairs, ...made] }
   }
 }
 

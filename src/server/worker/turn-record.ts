@@ -4,14 +4,12 @@ import type { ToPrimary } from '../../ipc/channel.ts'
 import type { FailureFacts, TurnFacts, UsageRow } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import { priceFactorOf } from '../../kiro/models/models.ts'
-import type { RepairCode } from '../../kiro/rules/repair-table.ts'
 import { cut } from '../../kiro/wire/fault.ts'
 import type { KeyRefusals } from '../../observe/key-refusals.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import type { TracedTurn } from '../../tracing/turn-trace.ts'
-import type { RequestPayload } from '../../upstream/call/requests.ts'
 import type { WorkerPrices } from '../../keys/prices.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import type { Progress } from './open-turns.ts'
@@ -280,12 +278,6 @@ export function clientFamilyOf(userAgent: string | undefined): string {
 
 const UNKNOWN_CLIENT = 'other'
 
-/** Adds repairs made while carrying the plan out. */
-export function asCarriedOut(plan: ReplyPlan, payload: RequestPayload | null): ReplyPlan {
-  const made: readonly RepairCode[] = payload?.changes ?? []
-  return made.length === 0 ? plan : { ...plan, repairs: [...plan.repairs, ...made] }
-}
-
 export interface RequestRecordsOptions {
   readonly channel: ToPrimary
   /** Sent before rows of keys with a limit: what is used up and reserved. */
@@ -343,13 +335,11 @@ export class RequestRecords {
 
   #wake(): void {
     if (this.#timer !== null) return
-    this.#timer = setTimeout(() => this.#onTime(), RECORDS_DELAY_MS)
+    this.#timer = setTimeout(() => {
+      this.#timer = null
+      this.flush()
+      if (this.#rows.length > 0) this.#wake()
+    }, RECORDS_DELAY_MS)
     this.#timer.unref()
-  }
-
-  #onTime(): void {
-    this.#timer = null
-    this.flush()
-    if (this.#rows.length > 0) this.#wake()
   }
 }

@@ -341,8 +341,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a joined piece comes twice',
     room: 'reply',
     path: STREAM,
-    from: '    this.#joined = null\n    this.#add(this.#options.writer.push(part))',
-    to: '    this.#joined = this.#pieces % 7 === 0 ? part : null\n    this.#add(this.#options.writer.push(part))'
+    from: "    this.#joinedText = ''\n    this.#add(this.#options.writer.push(part))",
+    to: "    if (this.#pieces % 7 === 0) this.#joined = part.type\n    else this.#joinedText = ''\n    this.#add(this.#options.writer.push(part))"
   },
   {
     name: 'what came before a failure is not sent',
@@ -589,7 +589,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'the checksum of a frame is not checked',
     room: 'reply',
     path: 'src/frames/frame-decoder.ts',
-    from: 'if (crc32(bytes.subarray(at, checksumAt)) !== uint32(bytes, checksumAt)) {',
+    from: 'if (crc32(bytes.subarray(at, checksumAt)) !== bytes.readUInt32BE(checksumAt)) {',
     to: 'if (checksumAt < 0) {'
   },
   {
