@@ -4,6 +4,7 @@ import { operatorError } from '../../shared/errors.ts'
 import { launchAgent } from './definition.ts'
 import { followLogFile, lastLinesOf, LOG_FILE } from './log-file.ts'
 import type { Programs } from './programs.ts'
+import { programStep } from './steps.ts'
 import type {
   LineReader,
   LogQuery,
@@ -132,13 +133,7 @@ export class Launchd implements InitSystem {
   }
 
   #step(...words: readonly string[]): ServiceStep {
-    return {
-      what: ['launchctl', ...words].join(' '),
-      run: async () => {
-        await this.#programs.require('launchctl', ...words)
-        return null
-      }
-    }
+    return programStep(this.#programs, 'launchctl', ...words)
   }
 }
 

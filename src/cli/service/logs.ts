@@ -1,6 +1,5 @@
 import { type CommandCall, EXIT_OK, textOption } from '../command.ts'
 import type { InitSystem } from './init-system.ts'
-import { ReaderWatch } from './reader-watch.ts'
 import { rowsFor } from './shown-log.ts'
 import { requireInstalled } from './status.ts'
 
@@ -9,8 +8,11 @@ export async function showLogs(call: CommandCall, manager: InitSystem): Promise<
   requireInstalled(manager)
   const { terminal, isJson, values } = call
   const query = { follows: values['follow'] === true, since: textOption(call, 'since') }
-  using watch = new ReaderWatch(process.stdout)
-  const signal = AbortSignal.any([call.signal, watch.signal])
+  // Node cannot ask a pipe whether its reader, such as `head`, has left: the next write fails then.
+  const left = new AbortController()
+  const onLeft = (): void => left.abort()
+  process.stdout.on('error', onLeft)
+  const signal = AbortSignal.any([call.signal, left.signal])
   const rows = rowsFor({ write: (text) => terminal.write(text.trimEnd()) })
   const isCopied = !terminal.isRedrawn
   const isPlain = isJson || isCopied
@@ -21,7 +23,9 @@ export async function showLogs(call: CommandCall, manager: InitSystem): Promise<
   try {
     await manager.logs(query, { onLine, isCopied, signal })
   } catch (cause) {
-    if (!watch.signal.aborted) throw cause
+    if (!left.signal.aborted) throw cause
+  } finally {
+    process.stdout.off('error', onLeft)
   }
   rows.flush()
   return EXIT_OK

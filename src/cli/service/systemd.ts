@@ -6,7 +6,7 @@ import { operatorError } from '../../shared/errors.ts'
 import { programName } from '../../shared/program-name.ts'
 import { FINAL_EXITS, systemdUnit, type UnitScope } from './definition.ts'
 import type { Programs } from './programs.ts'
-import { removalStep } from './steps.ts'
+import { programStep, removalStep } from './steps.ts'
 import type {
   LineReader,
   LogQuery,
@@ -77,9 +77,11 @@ export class Systemd implements InitSystem {
     const owner = ['--owner', ACCOUNT, '--group', ACCOUNT, '--mode', '700']
     const { state } = SYSTEM_PLACES
     return [
-      ...(code === 0 ? [] : [this.#step('useradd', ...words, ACCOUNT)]),
+      ...(code === 0 ? [] : [programStep(this.#programs, 'useradd', ...words, ACCOUNT)]),
       // systemd makes it with the first start, which is after the sign-in.
-      ...(existsSync(state) ? [] : [this.#step('install', '--directory', ...owner, state)])
+      ...(existsSync(state)
+        ? []
+        : [programStep(this.#programs, 'install', '--directory', ...owner, state)])
     ]
   }
 
@@ -101,12 +103,13 @@ export class Systemd implements InitSystem {
 
   async forgetting(): Promise<readonly ServiceStep[]> {
     const { cacheDir } = this.#scope
+    const reset = this.#systemctl('reset-failed', UNIT)
     return [
       this.#control('daemon-reload'),
       {
-        what: `systemctl${this.#words()} reset-failed ${UNIT}`,
+        what: reset.join(' '),
         run: async () => {
-          await this.#programs.run(...this.#systemctl('reset-failed', UNIT)) // refused where it has not failed
+          await this.#programs.run(...reset) // refused where it has not failed
           return null
         }
       },
@@ -221,28 +224,7 @@ export class Systemd implements InitSystem {
   }
 
   #control(...words: readonly string[]): ServiceStep {
-    const said = words.filter((word) => word !== '--quiet').join(' ')
-    return {
-      what: `systemctl${this.#words()} ${said}`,
-      run: async () => {
-        await this.#programs.require(...this.#systemctl(...words))
-        return null
-      }
-    }
-  }
-
-  #step(program: string, ...words: readonly string[]): ServiceStep {
-    return {
-      what: [program, ...words].join(' '),
-      run: async () => {
-        await this.#programs.require(program, ...words)
-        return null
-      }
-    }
-  }
-
-  #words(): string {
-    return this.isSystem ? '' : ' --user'
+    return programStep(this.#programs, ...this.#systemctl(...words))
   }
 
   #systemctl(...words: readonly string[]): [string, ...string[]] {
