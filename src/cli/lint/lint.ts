@@ -13,6 +13,7 @@ import {
   textOption,
   UsageError
 } from '../command.ts'
+import { readBytes } from '../read-text.ts'
 import { DEFAULT_REQUESTS, probeRequest } from './probe.ts'
 
 const EXIT_REFUSED = 1
@@ -71,22 +72,14 @@ FILE holds a request body; "-" reads it from standard input.
 }
 
 async function readBody(file: string): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  try {
-    const source: AsyncIterable<Buffer> = file === '-' ? process.stdin : createReadStream(file)
-    for await (const chunk of source) {
-      bytes += chunk.byteLength
-      if (bytes > MAX_BYTES) throw new UsageError(`a request has at most ${MAX_BYTES} bytes`)
-      chunks.push(chunk)
-    }
-  } catch (cause) {
-    if (cause instanceof UsageError) throw cause
+  const source = file === '-' ? process.stdin : createReadStream(file)
+  const bytes = await readBytes(source, MAX_BYTES).catch((cause: unknown) => {
     const code = codeOf(cause)
     const why = code === 'ENOENT' ? 'does not exist' : `cannot be read (${code})`
     throw new UsageError(`${file} ${why}`, { cause })
-  }
-  return Buffer.concat(chunks)
+  })
+  if (bytes === null) throw new UsageError(`a request has at most ${MAX_BYTES} bytes`)
+  return bytes
 }
 
 /** From settings; only a running gateway knows the upstream's models. */

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { childEnvironment } from '../../config/load-process.ts'
 import { CAPTURED_SETTINGS } from '../../server/worker/turn-capture.ts'
-import { codeOf, GatewayError } from '../../shared/errors.ts'
+import { codeOf, GatewayError, unlessAborted } from '../../shared/errors.ts'
 import { asJsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
 import type { RecordedTurn } from './capture-reader.ts'
 import { isTimeout } from './upstream-player.ts'
@@ -125,19 +125,10 @@ async function urlOf(child: ChildProcess, signal: AbortSignal): Promise<string> 
       if (textMember(logged, 'msg') === 'gateway ready') resolve(textMember(logged, 'url') ?? '')
     })
   }
-  const onAbort = (): void => reject(signal.reason)
-  signal.addEventListener('abort', onAbort, { once: true })
-  const timer = setTimeout(
-    () => reject(failed('The gateway of the replay does not become ready.')),
-    START_MS
-  )
-  try {
-    signal.throwIfAborted()
-    return await promise
-  } finally {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', onAbort)
-  }
+  const late = AbortSignal.timeout(START_MS)
+  return unlessAborted(promise, AbortSignal.any([signal, late])).catch((cause: unknown) => {
+    throw late.aborted ? failed('The gateway of the replay does not become ready.') : cause
+  })
 }
 
 async function end(child: ChildProcess, folder: string): Promise<void> {

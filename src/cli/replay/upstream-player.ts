@@ -2,13 +2,14 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
+import { readBytes } from '../read-text.ts'
 import type { CapturedModel, RecordedCall, RecordedTurn, UpstreamStep } from './capture-reader.ts'
 
 export interface PlayerOptions {
   readonly turn: RecordedTurn
   readonly isFast: boolean
-  readonly host?: string
-  readonly port?: number
+  /** 0 takes any free one. */
+  readonly port: number
 }
 
 /** Before a reset, which would discard unread bytes. */
@@ -20,7 +21,7 @@ export class UpstreamPlayer {
   readonly #options: PlayerOptions
   readonly #server: Server
   /** In order. Bounded by what a gateway asks for one request. */
-  readonly #asked: { readonly kind: RecordedCall['kind']; readonly body: Buffer }[] = []
+  readonly asked: { readonly kind: RecordedCall['kind']; readonly body: Buffer }[] = []
   #next = 0
 
   constructor(options: PlayerOptions) {
@@ -31,16 +32,11 @@ export class UpstreamPlayer {
   }
 
   async start(): Promise<string> {
-    const { host = '127.0.0.1', port = 0 } = this.#options
-    this.#server.listen({ host, port })
+    this.#server.listen({ host: '127.0.0.1', port: this.#options.port })
     await once(this.#server, 'listening')
     const address = this.#server.address()
     if (address === null || typeof address === 'string') throw new Error('not listening on TCP')
-    return `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`
-  }
-
-  get asked(): readonly { readonly kind: RecordedCall['kind']; readonly body: Buffer }[] {
-    return this.#asked
+    return `http://127.0.0.1:${address.port}`
   }
 
   async close(): Promise<void> {
@@ -49,11 +45,12 @@ export class UpstreamPlayer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const body = await readAll(request)
+    const body = await readBytes(request, MAX_BODY_BYTES)
+    if (body === null) throw new Error('the request is too large')
     const operation = operationOf(request)
     if (operation === 'models') return answerModels(response, this.#options.turn)
     if (operation === 'other') return answer(response, 404, { message: 'not recorded' })
-    this.#asked.push({ kind: operation, body })
+    this.asked.push({ kind: operation, body })
     const call = this.#options.turn.calls[this.#next++]
     if (call === undefined || call.kind !== operation) {
       return answer(response, 400, {
@@ -156,17 +153,6 @@ function toUpstreamModel(model: CapturedModel): object {
 function answer(response: ServerResponse, status: number, json: object): void {
   response.writeHead(status, { 'content-type': 'application/json' })
   response.end(JSON.stringify(json))
-}
-
-async function readAll(request: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.byteLength
-    if (bytes > MAX_BODY_BYTES) throw new Error('the request is too large')
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
 }
 
 const PRELUDE_BYTES = 12

@@ -3,10 +3,11 @@ import { BlockList, isIP } from 'node:net'
 import type { Environment } from '../../config/load.ts'
 import { parseJsonObject, textMember } from '../../shared/json.ts'
 import { readText } from '../read-text.ts'
+import { compareVersions } from '../update.ts'
 import { isUntrusted } from './gateway.ts'
 
 /** The first version that was seen to sign in by the user's own settings. */
-const OLDEST = [2, 1, 331] as const
+export const OLDEST_CLAUDE = '2.1.331'
 
 const VERSION_TIMEOUT_MS = 5_000
 const ASK_TIMEOUT_MS = 10_000
@@ -27,15 +28,8 @@ export function installedClaude(env: Environment): Promise<string | null> {
 }
 
 export function canSignIn(version: string): boolean {
-  const parts = version.split('.').map(Number)
-  for (const [place, least] of OLDEST.entries()) {
-    const part = parts[place] ?? 0
-    if (part !== least) return part > least
-  }
-  return true
+  return compareVersions(version, OLDEST_CLAUDE) >= 0
 }
-
-export const OLDEST_CLAUDE = OLDEST.join('.')
 
 /** `silent`: nothing answers. `untrusted`: its certificate is not. `off`: what answers has no sign-in for devices. */
 export type SignInOffer = 'offered' | 'off' | 'silent' | 'untrusted'
