@@ -15,7 +15,7 @@ import {
   type UsageGroup,
   type UsageLine
 } from '../control/usage/usage-report.ts'
-import { namedSums, type UnnamedKey, type UsageSums } from '../ipc/usage-row.ts'
+import { isUnnamedKey, namedSums, type UsageSums } from '../ipc/usage-row.ts'
 import { keysPath, readKeys } from '../keys/key-store.ts'
 import { isMeant, spanOf } from '../keys/key-text.ts'
 import { MICROS_PER_CREDIT } from '../keys/key.ts'
@@ -71,11 +71,9 @@ export const usage: Command = {
   }
 }
 
-const UNNAMED: readonly string[] = ['operator', 'kiro', 'anyone'] satisfies readonly UnnamedKey[]
-
 /** @throws {GatewayError} GW_CONFIG_INVALID if there never was such a key */
 async function requireKnown(name: string, stateDir: string): Promise<void> {
-  if (UNNAMED.includes(name.trim().toLowerCase())) return
+  if (isUnnamedKey(name.trim().toLowerCase())) return
   const keys = (await readKeys(keysPath(stateDir)))?.keys ?? []
   if (!keys.some((one) => isMeant(one, name))) throw noSuchKey(keys, name)
 }

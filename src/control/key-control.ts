@@ -1,7 +1,13 @@
 import type { Config } from '../config/settings.ts'
 import type { AllowanceGrant } from '../ipc/allowance.ts'
 import type { FromWorker } from '../ipc/messages.ts'
-import type { KeyCredits, KeyUsage, UnnamedKey, UsageRow, UsageSums } from '../ipc/usage-row.ts'
+import {
+  type KeyCredits,
+  type KeyUsage,
+  UNNAMED_KEYS,
+  type UsageRow,
+  type UsageSums
+} from '../ipc/usage-row.ts'
 import { type KnownKeys, MICROS_PER_CREDIT, type NamedKey } from '../keys/key.ts'
 import type { PriceLessons } from '../keys/prices.ts'
 import type { Logger } from '../observe/logger.ts'
@@ -44,8 +50,6 @@ export interface KeyControlOptions {
 }
 
 const MAX_NAMED = 5
-
-const UNNAMED: readonly UnnamedKey[] = ['operator', 'kiro', 'anyone']
 
 export class KeyControl {
   readonly #options: KeyControlOptions
@@ -264,7 +268,7 @@ export class KeyControl {
       key === null
         ? this.knownKeys.keys.filter(({ id, revokedAt }) => revokedAt === null || month?.has(id))
         : [one].filter((known) => known !== undefined)
-    const unnamed = UNNAMED.filter((id) => key === null && month?.has(id) === true)
+    const unnamed = UNNAMED_KEYS.filter((id) => key === null && month?.has(id) === true)
     return [
       ...named.map((known) => ({ id: known.id, name: known.name, credits: this.creditsOf(known) })),
       ...unnamed.map((id) => ({ id, name: id, credits: null }))
@@ -302,7 +306,7 @@ export class KeyControl {
     this.#byId = new Map(keys.map((key) => [key.id, key]))
     this.allowances.setKeys(keys)
     this.book.setKeys(keys)
-    const known: ReadonlySet<string> = new Set([...UNNAMED, ...keys.map(({ id }) => id)])
+    const known: ReadonlySet<string> = new Set([...UNNAMED_KEYS, ...keys.map(({ id }) => id)])
     this.#counts.keep((key) => known.has(key))
   }
 

@@ -72,7 +72,14 @@ export interface FailureFacts {
   readonly upstreamId: string | null
 }
 
-export type UnnamedKey = 'operator' | 'kiro' | 'anyone'
+/** Names whoever asks without a named key. */
+export const UNNAMED_KEYS = ['operator', 'kiro', 'anyone'] as const
+
+export type UnnamedKey = (typeof UNNAMED_KEYS)[number]
+
+export function isUnnamedKey(id: string): boolean {
+  return UNNAMED_KEYS.some((one) => one === id)
+}
 
 export interface UsageSums {
   readonly requests: number

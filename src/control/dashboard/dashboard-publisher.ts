@@ -19,18 +19,9 @@ import { failuresOf, type Moment, type ProcessReadings, toNow, totalsOf } from '
 
 export interface DashboardSources {
   readonly read: (isFresh: boolean) => Promise<ProcessReadings>
-  readonly moment: () => Pick<
+  readonly moment: () => Omit<
     Moment,
-    | 'counts'
-    | 'memory'
-    | 'cpuLimit'
-    | 'maxWaiting'
-    | 'pausedUntil'
-    | 'fleet'
-    | 'workers'
-    | 'isCrashLooping'
-    | 'failing'
-    | 'running'
+    'at' | 'totals' | 'rates' | 'latency' | 'errors' | 'dashboards'
   >
   readonly account: (quota: Quota | null) => ShownAccount
   readonly keys: (readings: ProcessReadings) => KeyStatuses
@@ -57,7 +48,7 @@ const MAX_REQUESTS = 100
 export class DashboardPublisher {
   readonly #sources: DashboardSources
   /** Epoch ms. */
-  readonly #startedAt: number
+  readonly startedAt: number
   readonly #history: DashboardHistory
   readonly #failures: Failures
   readonly #latencies = new Latencies()
@@ -83,15 +74,11 @@ export class DashboardPublisher {
 
   constructor(sources: DashboardSources, uptimeMs: number) {
     this.#sources = sources
-    this.#startedAt = Math.round(Date.now() - uptimeMs)
+    this.startedAt = Math.round(Date.now() - uptimeMs)
     const startedAt = performance.now() - uptimeMs
     this.#history = new DashboardHistory(startedAt)
     this.#failures = new Failures(startedAt)
     this.#points = setInterval(() => this.#onPointDue(), HISTORY_STEP_MS).unref()
-  }
-
-  get startedAt(): number {
-    return this.#startedAt
   }
 
   /** `rows` are oldest first; only those that can be shown are converted. */

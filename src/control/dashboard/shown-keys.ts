@@ -1,11 +1,10 @@
 import type { KeyStatus, KeyStatuses } from '../../dashboard/feed.ts'
-import type { KeyCredits, UnnamedKey } from '../../ipc/usage-row.ts'
+import { type KeyCredits, UNNAMED_KEYS, type UnnamedKey } from '../../ipc/usage-row.ts'
 import { type KnownKeys, MICROS_PER_CREDIT, type NamedKey, whyRefused } from '../../keys/key.ts'
 import type { MetricReader } from './metric-reader.ts'
 
 /** The page shows the busiest of possibly thousands. */
 const MAX_SHOWN = 200
-const UNNAMED: readonly UnnamedKey[] = ['operator', 'kiro', 'anyone']
 
 /** Metrics count by name, which old keys may share. */
 export function toKeyStatuses(
@@ -18,7 +17,7 @@ export function toKeyStatuses(
   const named = knownKeys.keys
     .filter(({ name, revokedAt }) => revokedAt === null || figures.requests.has(name))
     .map((key) => ({ ...toStatus(key, now, creditsOf(key)), ...figures.of(key.name) }))
-  const unnamed = UNNAMED.filter((name) => figures.requests.has(name)).map((name) => ({
+  const unnamed = UNNAMED_KEYS.filter((name) => figures.requests.has(name)).map((name) => ({
     ...toUnnamed(name),
     ...figures.of(name)
   }))

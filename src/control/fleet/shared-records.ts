@@ -66,7 +66,7 @@ export class SharedRecords {
   /** Returns a function to call whenever `next()` may return something new. */
   add<V>(value: SharedValue<V>): () => void {
     const { records, seal, log, random = Math.random } = this.#options
-    const shared = createRecord(value, { records, seal, log, random, now: this.#now })
+    const shared = new OneRecord(value, { records, seal, log, random, now: this.#now })
     this.#shared.push(shared)
     this.#wake()
     return () => {
@@ -134,10 +134,6 @@ interface SharedRecord {
 interface RecordMeans extends Pick<SharedRecordsOptions, 'records' | 'seal' | 'log'> {
   readonly random: () => number
   readonly now: () => number
-}
-
-function createRecord<V>(value: SharedValue<V>, means: RecordMeans): SharedRecord {
-  return new OneRecord(value, means)
 }
 
 /**

@@ -1,4 +1,4 @@
-import { namedSums, type KeyUsage, type UnnamedKey } from '../../ipc/usage-row.ts'
+import { isUnnamedKey, namedSums, type KeyUsage } from '../../ipc/usage-row.ts'
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
 import { findInForce, type NamedKeyLimits, keyVersion, withNewKey } from '../../keys/key-changes.ts'
 import { MAX_KEYS, rotateHashes } from '../../keys/key-file.ts'
@@ -50,7 +50,6 @@ export interface KeyActionsOptions {
   readonly searcher: Pick<UsageSearcher, 'ask'>
 }
 
-const UNNAMED: ReadonlySet<string> = new Set<UnnamedKey>(['operator', 'kiro', 'anyone'])
 const DAY_MS = 86_400_000
 
 /** Named keys: shown with what they have used, made, changed, replaced and revoked. */
@@ -71,7 +70,7 @@ export class KeyActions {
         (one, other) => Number(one.state === 'revoked') - Number(other.state === 'revoked')
       ),
       unnamed: usage
-        .filter(({ id }) => UNNAMED.has(id))
+        .filter(({ id }) => isUnnamedKey(id))
         .map((one) => ({ id: one.id, ...sumsOf(one), last_seen: this.#lastSeen(one.id, days) })),
       operator_keys: operatorKeys(),
       book_problem: keys.bookProblem

@@ -9,20 +9,14 @@ import type { JsonObject } from '../../shared/json.ts'
 import { toIso } from '../../shared/dates.ts'
 import { withinTime } from '../../shared/within-time.ts'
 import type { JsonCall } from '../../upstream/call/json-exchange.ts'
+import type { CredentialControl } from '../account/credential-control.ts'
 import type { AuditActions } from './audit-actions.ts'
 import { answer, givenText, ofField, panelError, refusal } from './panel-answer.ts'
 import { SignInFlow, type SignInWay } from './sign-in-flow.ts'
 import type { StateActions } from './state-actions.ts'
 
 /** The sign-in that the gateway uses. */
-export interface PanelAccount {
-  /** True for the sign-in that `kiro-gateway login` and the panel keep. */
-  readonly isOwn: boolean
-  readonly sourceName: string | null
-  /** Removes the sign-in by `remove` and uses it no more. */
-  forget(remove: () => Promise<boolean>): Promise<boolean>
-  lookAgain(): Promise<void>
-}
+export type PanelAccount = Pick<CredentialControl, 'isOwn' | 'sourceName' | 'forget' | 'lookAgain'>
 
 export interface SignInActionsOptions {
   readonly config: () => Config

@@ -1,12 +1,9 @@
 import type { PanelAnswer } from '../../ipc/panel.ts'
-import type { Now, ShownAccount } from '../../dashboard/feed.ts'
 import { toIso } from '../../shared/dates.ts'
+import type { DashboardPublisher } from '../dashboard/dashboard-publisher.ts'
 import { answer, panelError } from './panel-answer.ts'
 
-export interface GatewayState {
-  readonly now: Now
-  readonly account: ShownAccount
-}
+export type GatewayState = Awaited<ReturnType<DashboardPublisher['state']>>
 
 export interface StateActionsOptions {
   /** `null` while the dashboard is off. */
