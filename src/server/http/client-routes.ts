@@ -3,9 +3,10 @@ import { toErrorReply } from '../../dialects/dialect.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { answerEarly, type Patience } from '../turn/answer-early.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
-import { MAX_EXPORT_BYTES, readExport } from '../worker/telemetry-relay.ts'
+import { MAX_EXPORT_BYTES } from '../worker/telemetry-relay.ts'
 import type { PassthroughKeys } from './passthrough-keys.ts'
 import type { Route, RoutedRequest } from './router.ts'
+import { readSmallBytes } from './small-body.ts'
 
 export interface ClientRoutesOptions {
   readonly plane: Pick<DataPlane, 'current' | 'relay'>
@@ -85,7 +86,7 @@ async function serveExport(
   if (room === null) return thank(taken)
   try {
     const { timeoutMs } = PATIENCE
-    const body = await readExport(request, { maxBytes: declared, timeoutMs })
+    const body = await readSmallBytes(request, { maxBytes: declared, timeoutMs }).catch(unlessGone)
     thank(taken)
     if (body === null) return room.release()
     relay.forward({ path, contentType, contentEncoding: encoding ?? null, body }, room)
@@ -93,6 +94,12 @@ async function serveExport(
     room.release()
     throw cause
   }
+}
+
+/** An export that is too large or comes too slowly is dropped. */
+function unlessGone(cause: unknown): null {
+  if (cause instanceof GatewayError && cause.code !== 'GW_CLIENT_CLOSED') return null
+  throw cause
 }
 
 interface Taken {

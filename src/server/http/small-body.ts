@@ -44,11 +44,16 @@ function isOfType({ headers }: IncomingMessage, type: string): boolean {
   return given.trim().toLowerCase() === type
 }
 
-async function readText(
+async function readText(request: IncomingMessage, limits: SmallBodyLimits): Promise<string> {
+  if (request.headers['content-encoding'] !== undefined) throw new GatewayError('GW_BODY_ENCODED')
+  return (await readSmallBytes(request, limits)).toString()
+}
+
+/** Reads a body as it comes. @throws {GatewayError} GW_BODY_TOO_LARGE, GW_BODY_TIMEOUT, GW_CLIENT_CLOSED */
+export async function readSmallBytes(
   request: IncomingMessage,
   { maxBytes, timeoutMs }: SmallBodyLimits
-): Promise<string> {
-  if (request.headers['content-encoding'] !== undefined) throw new GatewayError('GW_BODY_ENCODED')
+): Promise<Buffer> {
   const chunks: Buffer[] = []
   let bytes = 0
   const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -67,7 +72,7 @@ async function readText(
     clearTimeout(timer)
     request.off('data', onData).off('end', resolve).off('error', onGone).off('close', onGone)
   }
-  return Buffer.concat(chunks).toString()
+  return Buffer.concat(chunks)
 }
 
 export function badBody(message: string): GatewayError {

@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http'
 import { MemoryBudget, type Reservation } from '../../admission/memory-budget.ts'
 import type { Config } from '../../config/settings.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -163,33 +162,5 @@ export class TelemetryRelay {
     if (now < this.#quietUntil) return
     this.#quietUntil = now + QUIET_MS
     log.warn({ failure }, "clients' telemetry cannot be forwarded")
-  }
-}
-
-/**
- * Reads at most `maxBytes`; `null` if there is more, or it does not come in time.
- * @throws {GatewayError} GW_CLIENT_CLOSED
- */
-export async function readExport(
-  request: IncomingMessage,
-  { maxBytes, timeoutMs }: { readonly maxBytes: number; readonly timeoutMs: number }
-): Promise<Buffer | null> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  const { promise, resolve, reject } = Promise.withResolvers<boolean>()
-  const onData = (chunk: Buffer): void => {
-    bytes += chunk.byteLength
-    if (bytes <= maxBytes) chunks.push(chunk)
-    else resolve(false)
-  }
-  const onEnd = (): void => resolve(true)
-  const onGone = (): void => reject(new GatewayError('GW_CLIENT_CLOSED'))
-  const timer = setTimeout(() => resolve(false), timeoutMs)
-  request.on('data', onData).once('end', onEnd).once('error', onGone).once('close', onGone)
-  try {
-    return (await promise) ? Buffer.concat(chunks) : null
-  } finally {
-    clearTimeout(timer)
-    request.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone)
   }
 }
