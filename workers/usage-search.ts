@@ -1,14 +1,15 @@
 import { parentPort } from 'node:worker_threads'
 import type { FromSearcher, ToSearcher } from '../src/control/usage/search-messages.ts'
+import { messageOf } from '../src/shared/errors.ts'
 import { searchUsage } from '../src/control/usage/usage-search.ts'
 
 /* The primary's thread for the panel's questions, so that a long search holds up neither the primary nor the book. */
 
-parentPort?.on('message', ({ id, path, question }: ToSearcher) => {
+parentPort?.on('message', ({ path, question }: ToSearcher) => {
   try {
-    tell({ id, findings: searchUsage(path, question) })
+    tell({ findings: searchUsage(path, question) })
   } catch (cause) {
-    tell({ id, failure: cause instanceof Error ? cause.message : String(cause) })
+    tell({ failure: messageOf(cause) })
   }
 })
 

@@ -98,11 +98,8 @@ export type UsageFindings =
   | { readonly type: 'names'; readonly found: readonly (readonly [id: string, name: string])[] }
 
 export interface ToSearcher {
-  readonly id: number
   readonly path: string
   readonly question: UsageSearch
 }
 
-export type FromSearcher =
-  | { readonly id: number; readonly findings: UsageFindings }
-  | { readonly id: number; readonly failure: string }
+export type FromSearcher = { readonly findings: UsageFindings } | { readonly failure: string }

@@ -40,7 +40,6 @@ export class UsageSearcher {
   #idle: NodeJS.Timeout | null = null
   #turn: Promise<unknown> = Promise.resolve()
   #waiting = 0
-  #nextId = 1
   #isClosed = false
 
   constructor(options: UsageSearcherOptions) {
@@ -86,7 +85,6 @@ export class UsageSearcher {
 
   #askThread(path: string, question: UsageSearch): Promise<UsageFindings> {
     const thread = (this.#thread ??= this.#startThread())
-    const id = this.#nextId++
     return new Promise((resolve, reject) => {
       const fail = (reason: string): void => {
         if (this.#thread === thread) this.#end()
@@ -94,7 +92,6 @@ export class UsageSearcher {
         reject(unreadable(reason))
       }
       const onMessage = (message: FromSearcher): void => {
-        if (message.id !== id) return
         stop()
         if ('findings' in message) resolve(message.findings)
         else reject(unreadable(message.failure))
@@ -111,7 +108,7 @@ export class UsageSearcher {
       thread.ref()
       thread.on('message', onMessage).once('error', onError).once('exit', onExit)
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-      thread.postMessage({ id, path, question })
+      thread.postMessage({ path, question })
     })
   }
 
