@@ -2,7 +2,7 @@ import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
 import { Check } from 'typebox/schema'
-import { GatewayError } from '../shared/errors.ts'
+import { type GatewayError, operatorError } from '../shared/errors.ts'
 import { guess } from '../shared/guess.ts'
 import { version } from '../shared/version.ts'
 import { crossCheck, type Contradiction } from './cross-checks.ts'
@@ -235,7 +235,7 @@ export function configInvalid(problems: readonly string[], cause?: unknown): Gat
       ? 'The configuration is not valid:'
       : `The configuration has ${problems.length} problems:`
   const message = [heading, ...problems.map((problem) => `- ${problem}`)].join('\n')
-  return new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
+  return operatorError(message, cause)
 }
 
 function deepFreeze<T>(value: T): T {

@@ -1,4 +1,4 @@
-import { GatewayError } from '../shared/errors.ts'
+import { GatewayError, operatorError } from '../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
 import { type KeyHash, MAX_CREDITS, MICROS_PER_CREDIT, type NamedKey } from './key.ts'
 import {
@@ -219,9 +219,9 @@ function objectsOf(value: unknown): readonly JsonObject[] {
 }
 
 function invalidMember(name: string): GatewayError {
-  return new GatewayError('GW_CONFIG_INVALID', undefined, { message: `"${name}" is not valid.` })
+  return operatorError(`"${name}" is not valid.`)
 }
 
 function fileInvalid(path: string, problem: string): GatewayError {
-  return new GatewayError('GW_CONFIG_INVALID', undefined, { message: `${path} ${problem}` })
+  return operatorError(`${path} ${problem}`)
 }

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { Stats } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { codeOf, GatewayError } from '../shared/errors.ts'
+import { codeOf, GatewayError, operatorError } from '../shared/errors.ts'
 import { FileLock } from '../shared/file-lock.ts'
 import { isOwnFile, makeFolder, openPrivateFile, replaceFile } from '../shared/private-files.ts'
 import type { NamedKey } from './key.ts'
@@ -132,5 +132,5 @@ function notWritten(path: string, cause: unknown): GatewayError {
 }
 
 function refused(path: string, problem: string, cause?: unknown): GatewayError {
-  return new GatewayError('GW_CONFIG_INVALID', undefined, { message: `${path} ${problem}`, cause })
+  return operatorError(`${path} ${problem}`, cause)
 }

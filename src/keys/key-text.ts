@@ -1,4 +1,4 @@
-import { GatewayError } from '../shared/errors.ts'
+import { type GatewayError, operatorError } from '../shared/errors.ts'
 import {
   CREDIT_PERIODS,
   type CreditLimit,
@@ -28,13 +28,13 @@ export const NO_LIMIT = 'none'
 export function toKeyName(text: string): string {
   const name = text.length > 4 * MAX_KEY_NAME_CHARS ? text : composed(text)
   if (RESERVED.has(name.toLowerCase())) {
-    throw invalid(`"${name}" is reserved: reports use it for keys without a name.`)
+    throw operatorError(`"${name}" is reserved: reports use it for keys without a name.`)
   }
   if (LOOK_ALIKES.filter((script) => script.test(name)).length > 1) {
-    throw invalid(`${quoted(text)} mixes letters of different scripts that look alike.`)
+    throw operatorError(`${quoted(text)} mixes letters of different scripts that look alike.`)
   }
   if (name.length <= MAX_KEY_NAME_CHARS && NAME.test(name)) return name
-  throw invalid(
+  throw operatorError(
     `${quoted(text)} cannot be the name of a key: 1 to ${MAX_KEY_NAME_CHARS} letters and digits, with . _ - + @ and spaces between them.`
   )
 }
@@ -71,7 +71,7 @@ export function toUsed(text: string): number {
   const isNumber = /^[0-9]{1,9}(?:\.[0-9]{1,6})?$/.test(text.trim())
   const credits = Number(text)
   if (isNumber && credits <= MAX_CREDITS) return Math.round(credits * MICROS_PER_CREDIT)
-  throw invalid(`${quoted(text)} is not an amount of credits such as 12.5.`)
+  throw operatorError(`${quoted(text)} is not an amount of credits such as 12.5.`)
 }
 
 /** Checks credits of a file, which may hold what no command would write. `text` is used in the message. */
@@ -91,7 +91,7 @@ function isWholeMicros(credits: number): boolean {
 }
 
 function badCredits(text: string): GatewayError {
-  return invalid(
+  return operatorError(
     `${quoted(text)} is not a credit limit: give a number above 0 and up to ${MAX_CREDITS} with at most six decimals, followed by /${CREDIT_PERIODS.join(', /')}, as in 200/month.`
   )
 }
@@ -113,7 +113,7 @@ function toCount(value: unknown, what: string, max: number): number {
   const count = isDigits ? Number(value) : value
   const isCount = typeof count === 'number' && Number.isInteger(count) && count >= 1 && count <= max
   if (isCount) return count
-  throw invalid(
+  throw operatorError(
     `${quoted(String(value))} is not a number of ${what}: give a whole number from 1 to ${max}.`
   )
 }
@@ -125,12 +125,12 @@ export function toModels(text: string): readonly string[] {
 
 export function checkModels(patterns: readonly unknown[]): readonly string[] {
   if (patterns.length === 0 || patterns.length > MAX_MODELS) {
-    throw invalid(`A list of models has 1 to ${MAX_MODELS} names or patterns.`)
+    throw operatorError(`A list of models has 1 to ${MAX_MODELS} names or patterns.`)
   }
   const unique = new Set<string>()
   for (const pattern of patterns) {
     if (typeof pattern !== 'string' || !PATTERN.test(pattern)) {
-      throw invalid(
+      throw operatorError(
         `${quoted(String(pattern))} is not a model: give names without spaces, separated by commas; * stands for any text.`
       )
     }
@@ -151,11 +151,11 @@ export function toExpiry(text: string, now: number): number {
   const at = isDay ? Date.parse(word) + DAY_MS : isTime ? Date.parse(word) : now + spanOf(word)
   const isDate = !Number.isNaN(at) && at <= LAST_MS && (!isDay || isOfCalendar(word))
   if (!isDate) {
-    throw invalid(
+    throw operatorError(
       `${quoted(text)} is not a date: give a day such as 2027-01-31, a time such as 2027-01-31T18:00Z, or a duration such as 90d.`
     )
   }
-  if (at <= now) throw invalid(`${quoted(text)} is already past.`)
+  if (at <= now) throw operatorError(`${quoted(text)} is already past.`)
   return at
 }
 
@@ -168,7 +168,9 @@ function isOfCalendar(day: string): boolean {
 export function toGraceMs(text: string): number {
   const ms = text.trim() === '0' ? 0 : spanOf(text.trim())
   if (ms >= 0 && ms <= MAX_GRACE_MS) return ms // false for NaN
-  throw invalid(`${quoted(text)} is not a grace period: give 0, or up to 30d, such as 24h or 45m.`)
+  throw operatorError(
+    `${quoted(text)} is not a grace period: give 0, or up to 30d, such as 24h or 45m.`
+  )
 }
 
 /** Milliseconds; NaN for anything but a duration. */
@@ -193,8 +195,4 @@ function quoted(text: string): string {
   return JSON.stringify(
     text.length > MAX_QUOTED_CHARS ? `${text.slice(0, MAX_QUOTED_CHARS)}…` : text
   )
-}
-
-function invalid(message: string): GatewayError {
-  return new GatewayError('GW_CONFIG_INVALID', undefined, { message })
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFile, realpath, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parse } from 'dotenv'
-import { codeOf, GatewayError } from '../../shared/errors.ts'
+import { codeOf, GatewayError, operatorError } from '../../shared/errors.ts'
 import { replaceFile } from '../../shared/private-files.ts'
 import { RELOAD, SET_UP_AGAIN } from '../../keys/advice.ts'
 import { type CommandCall, EXIT_OK } from '../command.ts'
@@ -80,8 +80,5 @@ async function readEnvFile(name: string): Promise<FoundEnvFile> {
 }
 
 function refused(path: string, problem: string, cause?: unknown): GatewayError {
-  return new GatewayError('GW_CONFIG_INVALID', undefined, {
-    message: `${path} ${problem} Nothing was changed; add the key yourself.`,
-    cause
-  })
+  return operatorError(`${path} ${problem} Nothing was changed; add the key yourself.`, cause)
 }

@@ -18,7 +18,7 @@ import {
   toUsed
 } from '../../keys/key-text.ts'
 import type { NamedKey } from '../../keys/key.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import { GatewayError, operatorError } from '../../shared/errors.ts'
 import type { JsonObject } from '../../shared/json.ts'
 import { LOCK_PATIENCE_MS } from '../../shared/file-lock.ts'
 import { type CommandCall, EXIT_OK, textOption, UsageError } from '../command.ts'
@@ -42,7 +42,7 @@ export async function addKey(call: CommandCall, text: string): Promise<number> {
   const keys = await change(call, (before) => {
     requireFree(before, name)
     const next = withNewKey(before, added)
-    if (next === null) throw refused(`There are already ${MAX_KEYS} keys.`)
+    if (next === null) throw operatorError(`There are already ${MAX_KEYS} keys.`)
     return next
   })
   tellMade(call, made, added)
@@ -139,7 +139,7 @@ async function changeOneAtGateway(
 async function keyOf(call: CommandCall, id: string): Promise<NamedKey> {
   const found = (await read(call)).find((one) => one.id === id)
   if (found === undefined)
-    throw refused('The key was changed, and has been taken out of the file meanwhile.')
+    throw operatorError('The key was changed, and has been taken out of the file meanwhile.')
   return found
 }
 
@@ -251,7 +251,7 @@ async function change(
     return await changeKeys(pathOf(call), make, AbortSignal.any([call.signal, timeout]))
   } catch (cause) {
     if (!timeout.aborted || cause instanceof GatewayError) throw cause
-    throw refused(`Another process is changing ${pathOf(call)}. Try again.`)
+    throw operatorError(`Another process is changing ${pathOf(call)}. Try again.`)
   }
 }
 
@@ -286,7 +286,7 @@ function hasOperatorKey({ env }: CommandCall): boolean {
 function requireFree(keys: readonly NamedKey[], name: string): void {
   const taken = findInForce(keys, name)
   if (taken === undefined) return
-  throw refused(
+  throw operatorError(
     `A key ${JSON.stringify(taken.name)} already exists. "key set" changes its limits, "key rotate" replaces it.`
   )
 }
@@ -305,8 +305,4 @@ function tellChanged({ terminal, isJson }: CommandCall, key: NamedKey): number {
   if (isJson) terminal.write(JSON.stringify(toKeyJson(key, now)))
   else for (const line of keyDetails(key, now)) terminal.write(line)
   return EXIT_OK
-}
-
-function refused(message: string): GatewayError {
-  return new GatewayError('GW_CONFIG_INVALID', undefined, { message })
 }

@@ -7,7 +7,7 @@ import { crc32 } from 'node:zlib'
 import type { UsageSums } from '../../ipc/usage-row.ts'
 import type { Period } from '../../keys/period.ts'
 import type { PriceLesson, PriceLessons } from '../../keys/prices.ts'
-import { codeOf } from '../../shared/errors.ts'
+import { codeOf, messageOf } from '../../shared/errors.ts'
 import { FileLock, type HeldLock, LOCK_PATIENCE_MS } from '../../shared/file-lock.ts'
 import { isJsonObject, parseJson } from '../../shared/json.ts'
 import {
@@ -747,7 +747,7 @@ function prepare(db: DatabaseSync): Statements {
     return Object.fromEntries(prepared) as Statements
   } catch (cause) {
     if (errcodeOf(cause) !== SQLITE_ERROR) throw cause
-    throw new DamagedText(cause instanceof Error ? cause.message : String(cause))
+    throw new DamagedText(messageOf(cause))
   }
 }
 

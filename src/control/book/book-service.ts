@@ -1,3 +1,4 @@
+import { messageOf } from '../../shared/errors.ts'
 import { BookDatabase, errcodeOf, isDamage } from './book-database.ts'
 import type { BookFailure, FromBook, ToBook } from './book-messages.ts'
 
@@ -75,8 +76,7 @@ class BookService {
   #reasonOf(cause: unknown): BookFailure {
     const errcode = errcodeOf(cause)
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-    const message = cause instanceof Error ? cause.message : String(cause)
     const damagedFile = isDamage(cause) ? (this.#book?.identity ?? null) : null
-    return { errcode, code, message, damagedFile, isUnsure: false }
+    return { errcode, code, message: messageOf(cause), damagedFile, isUnsure: false }
   }
 }

@@ -8,6 +8,7 @@ import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
 import type { PriceLessons } from '../../keys/prices.ts'
 import type { Logger } from '../../observe/logger.ts'
+import { messageOf } from '../../shared/errors.ts'
 import { markOf } from '../../shared/process-mark.ts'
 import { singleFlight } from '../../shared/single-flight.ts'
 import {
@@ -649,8 +650,7 @@ export class UsageBook {
   }
 
   #fail(cause: unknown): void {
-    const message = cause instanceof Error ? cause.message : String(cause)
-    this.#setProblem(message)
+    this.#setProblem(messageOf(cause))
   }
 
   #setProblem(found: string): void {

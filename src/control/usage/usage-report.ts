@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { isMeant } from '../../keys/key-text.ts'
 import type { NamedKey } from '../../keys/key.ts'
-import { GatewayError, messageOf } from '../../shared/errors.ts'
+import { type GatewayError, messageOf, operatorError } from '../../shared/errors.ts'
 import { parseJsonObject } from '../../shared/json.ts'
 import type { UsageSums } from '../../ipc/usage-row.ts'
 import { BOOK_DAYS, DAY_MS, SUM_COLUMNS, toSums, USAGE_SCHEMA } from '../book/usage-sums.ts'
@@ -181,7 +181,7 @@ const BUSY_MS = 5_000
 
 function unreadable(why: string, cause?: unknown): GatewayError {
   const message = `${why} A gateway records usage there from its first request, unless USAGE_LOG is false.`
-  return new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
+  return operatorError(message, cause)
 }
 
 function groupText(by: UsageGroup, value: unknown): string {
