@@ -132,6 +132,11 @@ function printable(text: string): string {
 
 function ignoreBrokenPipe(): void {}
 
+/** `1 line`, `2 lines`. */
+export function countText(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
+}
+
 export function toColumns(rows: readonly (readonly string[])[]): readonly string[] {
   const widths = (rows[0] ?? []).map((_, at) =>
     Math.max(...rows.map((row) => row[at]?.length ?? 0))

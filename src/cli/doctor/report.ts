@@ -3,6 +3,7 @@ import type { Environment } from '../../config/load.ts'
 import { listSettings } from '../../config/setting-text.ts'
 import { redactText } from '../../kiro/wire/fault.ts'
 import { version } from '../../shared/version.ts'
+import { countText } from '../terminal.ts'
 import type { CheckResult } from './checks/checkup.ts'
 import { type DoctorFinding, type Level, worstOf } from './checks/finding.ts'
 import type { ProbeRun } from './probe/ask-probes.ts'
@@ -74,12 +75,8 @@ export function reportLines({ findings, node, platform, ...report }: Report): re
     '',
     ...lines,
     '',
-    `${plural(count('problem'), 'problem')}, ${plural(count('warning'), 'warning')}, ${count('ok')} ok. docs/doctor.md explains each finding.`
+    `${countText(count('problem'), 'problem')}, ${countText(count('warning'), 'warning')}, ${count('ok')} ok. docs/doctor.md explains each finding.`
   ]
-}
-
-function plural(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`
 }
 
 export function cleanRun(run: ProbeRun, clean: (text: string) => string): ProbeRun {

@@ -12,6 +12,7 @@ import {
   tokenRevocation,
   WWWAuthenticateChallengeError
 } from 'openid-client'
+import type { DeviceCode } from '../../credentials/login/device-login.ts'
 import { codeOf, GatewayError, operatorError } from '../../shared/errors.ts'
 import { isOnThisMachine } from '../../shared/loopback.ts'
 import type { JsonCall } from '../../upstream/call/json-exchange.ts'
@@ -29,15 +30,6 @@ const RETRY_MS = 2_000
 export interface GatewayTokens {
   readonly accessToken: string
   readonly refreshToken: string
-  /** Epoch ms. */
-  readonly expiresAt: number
-}
-
-export interface ShownCode {
-  readonly userCode: string
-  /** Page with the code filled in. */
-  readonly url: string
-  readonly verificationUrl: string
   /** Epoch ms. */
   readonly expiresAt: number
 }
@@ -89,7 +81,7 @@ export class GatewayOAuth {
    * @throws {GatewayError} GW_LOGIN_DENIED, GW_LOGIN_EXPIRED, GW_CONFIG_INVALID; the signal's reason
    */
   async signIn(
-    onCode: (code: ShownCode) => void,
+    onCode: (code: DeviceCode) => void,
     onProblem: (problem: string) => void,
     signal: AbortSignal
   ): Promise<GatewayTokens> {

@@ -1,8 +1,10 @@
 import { inspectConfig } from '../../config/load.ts'
+import type { DeviceCode } from '../../credentials/login/device-login.ts'
 import { prepareSignIn } from '../../credentials/own-sign-in.ts'
 import { toIso } from '../../shared/dates.ts'
+import { messageOf } from '../../shared/errors.ts'
 import { type CommandCall, EXIT_OK } from '../command.ts'
-import { GatewayOAuth, type ShownCode } from '../gateway-sign-in/gateway-oauth.ts'
+import { GatewayOAuth } from '../gateway-sign-in/gateway-oauth.ts'
 import {
   gatewaySignInPath,
   lockGatewaySignIn,
@@ -25,7 +27,7 @@ export async function loginAtGateway(call: CommandCall, address: string): Promis
   await using network = networkTo(url, config)
   const oauth = await GatewayOAuth.find(url, network.call)
   using countdown = new Countdown(terminal, 'Waiting for the code to be approved')
-  const onCode = (code: ShownCode): void => {
+  const onCode = (code: DeviceCode): void => {
     if (isJson) {
       const facts = { ...code, expiresAt: toIso(code.expiresAt) }
       terminal.write(JSON.stringify({ event: 'code', ...facts }))
@@ -69,10 +71,7 @@ export async function logoutAtGateway({
       await using network = networkTo(gateway, config)
       problem = await GatewayOAuth.find(gateway, network.call)
         .then((oauth) => oauth.revoke(refreshToken))
-        .then(
-          () => null,
-          (cause: unknown) => (cause instanceof Error ? cause.message : String(cause))
-        )
+        .then(() => null, messageOf)
       await removeGatewaySignIn(path)
     } finally {
       await lock.release()

@@ -19,7 +19,7 @@ import { WALL_CLOCK } from '../../credentials/renew.ts'
 import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from '../command.ts'
 import { Network } from '../network.ts'
 import { otherStateNote, statePlace } from '../service/other-state.ts'
-import { loginByBrowser } from './browser.ts'
+import { type BrowserWay, loginByBrowser } from './browser.ts'
 import { Countdown } from './countdown.ts'
 import { offerBrowser } from './open-browser.ts'
 
@@ -88,12 +88,7 @@ paste the address at which it ends.
 type Way =
   | { readonly name: 'gateway'; readonly url: string }
   | { readonly name: 'device'; readonly startUrl: string; readonly region: string }
-  | {
-      readonly name: 'browser'
-      readonly provider: 'google' | 'github'
-      readonly port: number
-      readonly isPasted: boolean
-    }
+  | ({ readonly name: 'browser' } & BrowserWay)
 
 /** @throws {UsageError} for options that exclude each other */
 function readWay(call: CommandCall): Way {

@@ -10,6 +10,7 @@ import {
   UsageError
 } from '../command.ts'
 import { gatewayUrl } from '../setup/gateway.ts'
+import { countText } from '../terminal.ts'
 import { readCapture, type RecordedTurn } from './capture-reader.ts'
 import { compareAnswers, compareRequests, countEvents, type Difference } from './compare.ts'
 import { OwnGateway } from './own-gateway.ts'
@@ -175,7 +176,7 @@ function linesOf({ request, recorded, against, events, calls, difference }: Repl
     ''
   ]
   if (difference === null) {
-    const same = `${counted(events, 'event')} of the answer and ${counted(calls, 'request')} to the upstream`
+    const same = `${countText(events, 'event')} of the answer and ${countText(calls, 'request')} to the upstream`
     return [...head, `No difference: ${same} are the same.`]
   }
   const { was, is } = difference
@@ -204,8 +205,4 @@ function placeOf({ part, number, name, pointer }: Difference): string {
 function shown(text: string | null): string {
   if (text === null) return '(nothing)'
   return text.length <= MAX_SHOWN_CHARS ? text : `${text.slice(0, MAX_SHOWN_CHARS)}…`
-}
-
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }

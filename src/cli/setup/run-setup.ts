@@ -9,6 +9,7 @@ import { freshSignIn } from '../gateway-sign-in/fresh-token.ts'
 import { gatewaySignInPath, readGatewaySignIn } from '../gateway-sign-in/sign-in-file.ts'
 import { guess } from '../../shared/guess.ts'
 import { networkTo } from '../network.ts'
+import { countText } from '../terminal.ts'
 import { type ClientFile, readClientFile } from './client-files.ts'
 import { type ClientPlan, Clients, type ClientSetup, type CurrentFile } from './clients.ts'
 import { readValues } from './entries.ts'
@@ -433,14 +434,10 @@ function preview(call: CommandCall, order: Order, shown: readonly ShownChange[])
 function summaryOf({ path, change, diff }: ShownChange): string {
   const [added, removed] = ['+', '-'].map((sign) => diff.filter((line) => line.startsWith(sign)))
   const counts = [
-    ...(added?.length ? [`${plural(added.length, 'line')} added`] : []),
-    ...(removed?.length ? [`${plural(removed.length, 'line')} removed`] : [])
+    ...(added?.length ? [`${countText(added.length, 'line')} added`] : []),
+    ...(removed?.length ? [`${countText(removed.length, 'line')} removed`] : [])
   ]
   return `${change} ${path}: ${counts.join(', ')}`
-}
-
-function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }
 
 /** With JSON output, to standard error. */

@@ -38,8 +38,10 @@ export interface DeviceLoginOptions extends SignInServiceOptions {
 
 export interface DeviceCode {
   readonly userCode: string
+  /** Page with the code filled in. */
   readonly url: string
   readonly verificationUrl: string
+  /** Epoch ms. */
   readonly expiresAt: number
 }
 

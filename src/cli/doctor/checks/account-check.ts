@@ -7,7 +7,7 @@ import { readPlan } from '../../../control/usage/usage-report.ts'
 import type { StoredCredential } from '../../../credentials/stored-credential.ts'
 import type { LookedAt } from '../../../credentials/usual-places.ts'
 import { MICROS_PER_CREDIT } from '../../../keys/key.ts'
-import type { AccountUsage } from '../../../kiro/wire/account-usage.ts'
+import { type AccountUsage, planTotals } from '../../../kiro/wire/account-usage.ts'
 import type { CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
 import type { UpstreamFault } from '../../../kiro/wire/fault.ts'
 import type { ModelFacts } from '../../../kiro/models/models.ts'
@@ -189,14 +189,9 @@ function reasonOf(problem: Pick<GatewayError, 'code' | 'message'>): string {
   return isConnectFailure(problem) ? 'its host cannot be reached.' : problem.message
 }
 
-function judgeUsage(
-  { plan, allowances, overage, resetsAt }: AccountUsage,
-  { allowsOverage }: Config['plan']
-): DoctorFinding {
-  const total = (member: 'used' | 'limit'): number =>
-    allowances.reduce((sum, allowance) => sum + allowance[member], 0)
-  const [used, limit] = [total('used'), total('limit')]
-  const unit = allowances[0]?.unit ?? 'credits'
+function judgeUsage(usage: AccountUsage, { allowsOverage }: Config['plan']): DoctorFinding {
+  const { plan, overage, resetsAt } = usage
+  const { used, limit, unit } = planTotals(usage)
   const reset =
     resetsAt === null ? '' : `, reset on ${new Date(resetsAt).toISOString().slice(0, 10)}`
   const what = `Plan ${plan ?? 'unknown'}: ${round(used)} of ${round(limit)} ${unit} used${reset}.`

@@ -5,6 +5,7 @@ import { type JsonObject, parseJsonObject, textMember } from '../../../shared/js
 import { isFailureCode } from '../../../shared/failures.ts'
 import { version } from '../../../shared/version.ts'
 import { readText } from '../../read-text.ts'
+import { gatewayUrl } from '../../setup/gateway.ts'
 import type { Check } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
 
@@ -27,7 +28,7 @@ export const portCheck: Check = {
       return [found('address-unusable', `${address} is not an address to listen on (${code}).`)]
     }
     const key = config.server.apiKeys[0] ?? config.server.metricsKey
-    const ready = await askReady({ host, port, key }, signal)
+    const ready = await askReady(`${gatewayUrl(null, config)}/readyz`, key, signal)
     if (ready === null) return [found('port-taken', `Another program listens on ${address}.`)]
     return judgeGateway(address, ready)
   }
@@ -46,13 +47,12 @@ async function tryListen(host: string, port: number): Promise<string | null> {
   }
 }
 
-/** `null` for any other program, which never gets a key. */
+/** `null` for any other program, which never gets a key. Without a key, only readiness is reported. */
 async function askReady(
-  { host, port, key }: GatewayAddress,
+  url: string,
+  key: string | null,
   signal: AbortSignal
 ): Promise<JsonObject | null> {
-  const asked = ['0.0.0.0', '::'].includes(host) ? '127.0.0.1' : host
-  const url = `http://${asked.includes(':') ? `[${asked}]` : asked}:${port}/readyz`
   const told = await readReady(url, {}, signal)
   if (told === null || key === null || 'upstream' in told) return told
   return (await readReady(url, { 'x-api-key': key }, signal)) ?? told
@@ -78,13 +78,6 @@ async function readReady(
 }
 
 const MAX_ANSWER_BYTES = 65_536
-
-interface GatewayAddress {
-  readonly host: string
-  readonly port: number
-  /** Without a key, only readiness is reported. */
-  readonly key: string | null
-}
 
 function judgeGateway(address: string, ready: JsonObject): readonly DoctorFinding[] {
   const running = textMember(ready, 'version')
