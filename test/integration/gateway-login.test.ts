@@ -4,6 +4,7 @@ import { createServer } from 'node:https'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { CliProcess, type CliOutcome, runKiroGateway } from '../helper/cli-process.ts'
+import { runCommandHere } from '../helper/command-here.ts'
 import { CountingProxy } from '../helper/counting-proxy.ts'
 import { DeviceClient, statusWith } from '../helper/device-client.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
@@ -24,7 +25,9 @@ const TOKEN = /^kgt_\S+\n$/
 interface Machine {
   readonly home: string
   readonly file: string
+  /** In a process of its own, as clients do. */
   readonly run: (...args: readonly string[]) => Promise<CliOutcome>
+  readonly runHere: (...args: readonly string[]) => Promise<CliOutcome>
   readonly begin: (...args: readonly string[]) => CliProcess
 }
 
@@ -36,6 +39,7 @@ function makeMachine(t: Test): Machine {
     home,
     file: join(home, 'state', 'gateway-sign-in.json'),
     run: (...args) => runKiroGateway(args, options),
+    runHere: (...args) => runCommandHere(args, options),
     begin: (...args) => {
       const begun = new CliProcess(args, options)
       t.teardown(() => begun.destroy())
@@ -54,7 +58,7 @@ function operatorOf(gateway: GatewayProcess, key = OPERATOR) {
     STATE_DIR: 'state'
   }
   const run = (args: readonly string[]) =>
-    runKiroGateway(['key', ...args], { cwd: gateway.folder, env })
+    runCommandHere(['key', ...args], { cwd: gateway.folder, env })
   return async (...args: readonly string[]) => {
     let outcome = await run(args)
     // A busy gateway may take longer than a command waits for it.
@@ -164,7 +168,7 @@ t.test('signs in, and gives its clients a token that lasts', async (t) => {
     t.match(codex, /args = \[.*"token", "--file", /)
     t.notMatch(codex, /experimental_bearer_token|kgt_/)
     for (const client of ['opencode', 'qwen', 'cline', 'continue', 'copilot', 'kilo', 'openclaw']) {
-      const refused = await machine.run('setup', client, '--yes')
+      const refused = await machine.runHere('setup', client, '--yes')
       t.match(
         refused,
         { code: 2, stderr: /runs no command to get its key.*lasts an hour/s },
@@ -189,11 +193,14 @@ t.test('signs in, and gives its clients a token that lasts', async (t) => {
 
   await t.test('logs out at the gateway, and here', async (t) => {
     const current = (await machine.run('token')).stdout.trim()
-    t.match(await machine.run('logout', '--gateway'), { code: 0, stdout: /^Removed / })
+    t.match(await machine.runHere('logout', '--gateway'), { code: 0, stdout: /^Removed / })
     t.equal(await statusWith(gateway.url, current), 401)
     t.equal(existsSync(machine.file), false)
-    t.match(await machine.run('token'), { code: 2, stderr: /There is no sign-in at a gateway/ })
-    t.match(await machine.run('logout', '--gateway'), { code: 0, stdout: /There is no sign-in/ })
+    t.match(await machine.runHere('token'), { code: 2, stderr: /There is no sign-in at a gateway/ })
+    t.match(await machine.runHere('logout', '--gateway'), {
+      code: 0,
+      stdout: /There is no sign-in/
+    })
   })
 
   await t.test('says when the sign-in was denied, or has ended', async (t) => {
@@ -220,21 +227,21 @@ t.test('signs in, and gives its clients a token that lasts', async (t) => {
 t.test('says why there is no way to sign in', async (t) => {
   const machine = makeMachine(t)
   const gateway = await startGateway({
-    env: { PROXY_API_KEY: OPERATOR, DEVICE_SIGN_IN: 'off', STATE_DIR: 'state' }
+    env: { PROXY_API_KEY: OPERATOR, DEVICE_SIGN_IN: 'off', STATE_DIR: 'state', WORKERS: '1' }
   })
   t.teardown(() => gateway.destroy())
-  const off = await machine.run('login', '--gateway', gateway.url)
+  const off = await machine.runHere('login', '--gateway', gateway.url)
   t.match(off, { code: 2, stderr: /DEVICE_SIGN_IN is not off/ })
   t.match(await operatorOf(gateway)('waiting'), { code: 2, stderr: /DEVICE_SIGN_IN=off/ })
-  const nobody = await machine.run('login', '--gateway', 'http://127.0.0.1:9')
+  const nobody = await machine.runHere('login', '--gateway', 'http://127.0.0.1:9')
   t.match(nobody, { code: 2, stderr: /http:\/\/127\.0\.0\.1:9 does not answer\./ })
-  const plain = await machine.run('login', '--gateway', 'http://gateway.example')
+  const plain = await machine.runHere('login', '--gateway', 'http://gateway.example')
   t.match(plain, { code: 2, stderr: /is not encrypted/ })
-  t.match(await machine.run('login', '--gateway', gateway.url, '--paste'), {
+  t.match(await machine.runHere('login', '--gateway', gateway.url, '--paste'), {
     code: 2,
     stderr: /no other option/
   })
-  const elsewhere = await runKiroGateway(['key', 'waiting'], {
+  const elsewhere = await runCommandHere(['key', 'waiting'], {
     cwd: machine.home,
     env: { SERVER_PORT: '9' }
   })

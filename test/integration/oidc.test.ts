@@ -18,7 +18,7 @@ interface Stand {
   readonly provider: IdentityProvider
 }
 
-async function setUp(t: Test, env: Record<string, string> = {}): Promise<Stand> {
+async function setUp(t: Test): Promise<Stand> {
   const provider = await IdentityProvider.start(t)
   const gateway = await startGateway({
     env: { PROXY_API_KEY: OPERATOR, WORKERS: '2', WORKER_SPREAD: 'even' },
@@ -28,8 +28,7 @@ async function setUp(t: Test, env: Record<string, string> = {}): Promise<Stand> 
       DASHBOARD_OIDC_CLIENT_SECRET: CLIENT.secret,
       DASHBOARD_OPERATORS: 'anna@example.com',
       DASHBOARD_OIDC_GROUPS: 'gateway-admins',
-      TRUSTED_PROXIES: '127.0.0.1',
-      ...env
+      TRUSTED_PROXIES: '127.0.0.1'
     }
   })
   t.teardown(() => gateway.destroy())
@@ -54,6 +53,8 @@ async function clientOf({ gateway }: Stand, browser: CookieBrowser): Promise<Pan
   return page.with({ 'x-csrf-token': String(csrf) })
 }
 
+const executable = findChromium()
+
 t.test('signs in, operates, is written down, and signs out', async (t) => {
   const stand = await setUp(t)
   const { gateway, provider } = stand
@@ -72,7 +73,8 @@ t.test('signs in, operates, is written down, and signs out', async (t) => {
     reason: 'unavailable'
   })
 
-  provider.open(gateway.url)
+  const url = gateway.url.replace('127.0.0.1', 'localhost') // another site than the provider
+  provider.open(gateway.url, url, 'https://gateway.example.com')
   const { browser, end } = await signIn(stand, ANNA)
   t.equal(end.url, `${gateway.url}/`, 'it is asked again at once')
   t.equal(end.status, 200)
@@ -117,6 +119,128 @@ t.test('signs in, operates, is written down, and signs out', async (t) => {
   t.match(String(out.headers['location']), `${provider.issuer}/session/end?`)
   t.match(String(out.headers['location']), encodeURIComponent(`${gateway.url}/`))
 
+  await t.test('behind a proxy with TLS everything is https', async (t) => {
+    provider.account = ANNA
+    const proxied = { host: 'gateway.example.com', 'x-forwarded-proto': 'https' }
+    const browser = new CookieBrowser(proxied)
+    const begun = await browser.step(`${gateway.url}/dashboard/oidc`)
+    const sent = new URL(String(begun.headers.location))
+    const redirect = 'https://gateway.example.com/dashboard/oidc/callback'
+    t.equal(sent.searchParams.get('redirect_uri'), redirect)
+    t.match(String(begun.headers['set-cookie']), /; Secure/)
+    const { url: back } = await new CookieBrowser().visit(sent.href, redirect)
+    const { search } = new URL(back)
+    const end = await browser.step(`${gateway.url}/dashboard/oidc/callback${search}`)
+    t.equal(end.headers.location, '/')
+    for (const cookie of end.headers['set-cookie'] ?? [])
+      t.match(cookie, /^__Host-kiro_gateway_\w+=.*; Path=\/; .*; Secure$/)
+
+    const below = new CookieBrowser({ ...proxied, 'x-forwarded-prefix': '/kiro/' })
+    const { headers } = await below.step(`${gateway.url}/dashboard/oidc`)
+    const there = new URL(String(headers.location)).searchParams.get('redirect_uri')
+    t.equal(there, 'https://gateway.example.com/kiro/dashboard/oidc/callback')
+    const stale = await below.step(`${gateway.url}/dashboard/oidc/callback?code=a&state=b`)
+    t.equal(stale.headers.location, '/kiro/?sign-in=stale', 'back below the path of the proxy')
+    const odd = new CookieBrowser({ ...proxied, 'x-forwarded-prefix': '//evil.example' })
+    const { headers: told } = await odd.step(`${gateway.url}/dashboard/oidc/callback`)
+    t.equal(told.location, '/?sign-in=stale')
+  })
+
+  await t.test('in a browser', { skip: executable === null ? NO_CHROMIUM : false }, async (t) => {
+    if (executable === null) return
+    const browser = await Browser.start({ executable })
+    t.teardown(() => browser.close())
+    const { page } = browser
+    const link = page.getByRole('link', { name: 'Sign in with your organisation' })
+    const alert = page.getByRole('alert')
+
+    provider.account = { sub: 'eve', email: 'eve@example.com', email_verified: true }
+    await page.goto(url)
+    await link.click()
+    await alert.waitFor()
+    t.match(await alert.textContent(), 'Your account may not operate this gateway.')
+
+    await page.context().clearCookies() // the provider would take the same account again
+    provider.account = ANNA
+    await link.click()
+    await page.getByRole('link', { name: 'Requests', exact: true }).waitFor()
+    t.notMatch(page.url(), 'sign-in', 'the address says nothing of it')
+    await page.reload()
+    await page.getByRole('link', { name: 'Requests', exact: true }).waitFor()
+
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await page.waitForURL(`${provider.issuer}/session/end?**`)
+    await page.goto(url)
+    await link.waitFor()
+  })
+
+  await t.test('one network has a few answers of the provider looked at together', async (t) => {
+    const callback = `${gateway.url}/dashboard/oidc/callback`
+    const ends = await Promise.all(
+      Array.from({ length: 24 }, async () => {
+        const browser = new CookieBrowser()
+        const { url } = await browser.visit(`${gateway.url}/dashboard/oidc`, callback)
+        const guessed = new URL(url)
+        guessed.searchParams.set('code', 'guessed')
+        return (await browser.step(guessed.href)).headers.location
+      })
+    )
+    const often = ends.filter((location) => location === '/?sign-in=often').length
+    t.ok(often >= 1, `${often} of 24 were refused at once`)
+    const { end } = await signIn(stand, ANNA)
+    t.equal(end.url, `${gateway.url}/`, 'and the next one is served')
+  })
+
+  await t.test('who may not, and what does not fit, is told on the page', async (t) => {
+    const page = `${gateway.url}/?sign-in=`
+    const stranger = await signIn(stand, { ...ANNA, sub: 'eve', email: 'eve@example.com' })
+    t.equal(stranger.end.url, `${page}not-allowed`)
+    t.equal(stranger.browser.cookies(`${gateway.url}/`), '', 'without a session')
+    const unverified = await signIn(stand, { ...ANNA, sub: 'eve', email_verified: false })
+    t.equal(unverified.end.url, `${page}unverified`)
+    const member = await signIn(stand, { sub: 'ben', groups: ['gateway-admins'] })
+    t.equal(member.end.url, `${gateway.url}/`, 'a group is enough')
+
+    provider.isRefusing = true
+    t.equal((await signIn(stand, ANNA)).end.url, `${page}denied`)
+    provider.isRefusing = false
+
+    const callback = `${gateway.url}/dashboard/oidc/callback`
+    const browser = new CookieBrowser()
+    provider.account = ANNA
+    const { url: back } = await browser.visit(`${gateway.url}/dashboard/oidc`, callback)
+    const foreign = await new CookieBrowser().visit(back)
+    t.equal(foreign.url, `${page}stale`, 'a code that another browser has been given')
+    const query = new URL(back).searchParams
+    const forged = new URL(back)
+    forged.searchParams.set('state', 'forged')
+    const other = new CookieBrowser()
+    await other.visit(`${gateway.url}/dashboard/oidc`, callback)
+    t.equal((await other.visit(forged.href)).url, `${page}stale`, 'a state that was not begun')
+    t.equal((await browser.visit(back)).url, `${gateway.url}/`)
+    t.equal((await browser.visit(back)).url, `${page}stale`, 'a second time')
+    t.ok(query.has('code'))
+
+    const wrong = new CookieBrowser()
+    const begun = await wrong.visit(`${gateway.url}/dashboard/oidc`, callback)
+    const guessed = new URL(begun.url)
+    guessed.searchParams.set('code', 'guessed')
+    t.equal((await wrong.visit(guessed.href)).url, `${page}stale`, 'a code that is not good')
+
+    const away = await new CookieBrowser().step(
+      `${gateway.url}/dashboard/oidc?return=https://evil.example&redirect_uri=https://evil.example`
+    )
+    const sent = new URL(String(away.headers.location))
+    t.equal(sent.origin, provider.issuer)
+    t.equal(sent.searchParams.get('redirect_uri'), callback)
+    t.equal(sent.searchParams.get('code_challenge_method'), 'S256')
+    t.notMatch(sent.href, 'evil')
+
+    provider.shut()
+    const late = new CookieBrowser()
+    t.equal((await late.visit(begun.url)).url, `${page}stale`)
+  })
+
   await gateway.reload({
     DASHBOARD_OIDC_ISSUER: provider.issuer,
     DASHBOARD_OIDC_CLIENT_ID: CLIENT.id,
@@ -131,143 +255,6 @@ t.test('signs in, operates, is written down, and signs out', async (t) => {
   const log = JSON.stringify(gateway.lines)
   t.notMatch(log, CLIENT.secret)
   t.notMatch(log, /code=/)
-})
-
-t.test('who may not, and what does not fit, is told on the page', async (t) => {
-  const stand = await setUp(t)
-  const { gateway, provider } = stand
-  provider.open(gateway.url)
-  const page = `${gateway.url}/?sign-in=`
-  const stranger = await signIn(stand, { ...ANNA, sub: 'eve', email: 'eve@example.com' })
-  t.equal(stranger.end.url, `${page}not-allowed`)
-  t.equal(stranger.browser.cookies(`${gateway.url}/`), '', 'without a session')
-  const unverified = await signIn(stand, { ...ANNA, sub: 'eve', email_verified: false })
-  t.equal(unverified.end.url, `${page}unverified`)
-  const member = await signIn(stand, { sub: 'ben', groups: ['gateway-admins'] })
-  t.equal(member.end.url, `${gateway.url}/`, 'a group is enough')
-
-  provider.isRefusing = true
-  t.equal((await signIn(stand, ANNA)).end.url, `${page}denied`)
-  provider.isRefusing = false
-
-  const callback = `${gateway.url}/dashboard/oidc/callback`
-  const browser = new CookieBrowser()
-  provider.account = ANNA
-  const { url: back } = await browser.visit(`${gateway.url}/dashboard/oidc`, callback)
-  const foreign = await new CookieBrowser().visit(back)
-  t.equal(foreign.url, `${page}stale`, 'a code that another browser has been given')
-  const query = new URL(back).searchParams
-  const forged = new URL(back)
-  forged.searchParams.set('state', 'forged')
-  const other = new CookieBrowser()
-  await other.visit(`${gateway.url}/dashboard/oidc`, callback)
-  t.equal((await other.visit(forged.href)).url, `${page}stale`, 'a state that was not begun')
-  t.equal((await browser.visit(back)).url, `${gateway.url}/`)
-  t.equal((await browser.visit(back)).url, `${page}stale`, 'a second time')
-  t.ok(query.has('code'))
-
-  const wrong = new CookieBrowser()
-  const begun = await wrong.visit(`${gateway.url}/dashboard/oidc`, callback)
-  const guessed = new URL(begun.url)
-  guessed.searchParams.set('code', 'guessed')
-  t.equal((await wrong.visit(guessed.href)).url, `${page}stale`, 'a code that is not good')
-
-  const away = await new CookieBrowser().step(
-    `${gateway.url}/dashboard/oidc?return=https://evil.example&redirect_uri=https://evil.example`
-  )
-  const sent = new URL(String(away.headers.location))
-  t.equal(sent.origin, provider.issuer)
-  t.equal(sent.searchParams.get('redirect_uri'), callback)
-  t.equal(sent.searchParams.get('code_challenge_method'), 'S256')
-  t.notMatch(sent.href, 'evil')
-
-  provider.shut()
-  const late = new CookieBrowser()
-  t.equal((await late.visit(begun.url)).url, `${page}stale`)
-})
-
-t.test('behind a proxy with TLS everything is https', async (t) => {
-  const stand = await setUp(t)
-  const { gateway, provider } = stand
-  provider.open('https://gateway.example.com')
-  provider.account = ANNA
-  const proxied = { host: 'gateway.example.com', 'x-forwarded-proto': 'https' }
-  const browser = new CookieBrowser(proxied)
-  const begun = await browser.step(`${gateway.url}/dashboard/oidc`)
-  const sent = new URL(String(begun.headers.location))
-  const redirect = 'https://gateway.example.com/dashboard/oidc/callback'
-  t.equal(sent.searchParams.get('redirect_uri'), redirect)
-  t.match(String(begun.headers['set-cookie']), /; Secure/)
-  const { url: back } = await new CookieBrowser().visit(sent.href, redirect)
-  const { search } = new URL(back)
-  const end = await browser.step(`${gateway.url}/dashboard/oidc/callback${search}`)
-  t.equal(end.headers.location, '/')
-  for (const cookie of end.headers['set-cookie'] ?? [])
-    t.match(cookie, /^__Host-kiro_gateway_\w+=.*; Path=\/; .*; Secure$/)
-
-  const below = new CookieBrowser({ ...proxied, 'x-forwarded-prefix': '/kiro/' })
-  const { headers } = await below.step(`${gateway.url}/dashboard/oidc`)
-  const there = new URL(String(headers.location)).searchParams.get('redirect_uri')
-  t.equal(there, 'https://gateway.example.com/kiro/dashboard/oidc/callback')
-  const stale = await below.step(`${gateway.url}/dashboard/oidc/callback?code=a&state=b`)
-  t.equal(stale.headers.location, '/kiro/?sign-in=stale', 'back below the path of the proxy')
-  const odd = new CookieBrowser({ ...proxied, 'x-forwarded-prefix': '//evil.example' })
-  const { headers: told } = await odd.step(`${gateway.url}/dashboard/oidc/callback`)
-  t.equal(told.location, '/?sign-in=stale')
-})
-
-t.test('one network has a few answers of the provider looked at together', async (t) => {
-  const stand = await setUp(t, {})
-  const { gateway, provider } = stand
-  provider.open(gateway.url)
-  const callback = `${gateway.url}/dashboard/oidc/callback`
-  const ends = await Promise.all(
-    Array.from({ length: 24 }, async () => {
-      const browser = new CookieBrowser()
-      const { url } = await browser.visit(`${gateway.url}/dashboard/oidc`, callback)
-      const guessed = new URL(url)
-      guessed.searchParams.set('code', 'guessed')
-      return (await browser.step(guessed.href)).headers.location
-    })
-  )
-  const often = ends.filter((location) => location === '/?sign-in=often').length
-  t.ok(often >= 1, `${often} of 24 were refused at once`)
-  const { end } = await signIn(stand, ANNA)
-  t.equal(end.url, `${gateway.url}/`, 'and the next one is served')
-})
-
-const executable = findChromium()
-
-t.test('in a browser', { skip: executable === null ? NO_CHROMIUM : false }, async (t) => {
-  if (executable === null) return
-  const stand = await setUp(t)
-  const { gateway, provider } = stand
-  const url = gateway.url.replace('127.0.0.1', 'localhost') // another site than the provider
-  provider.open(url)
-  const browser = await Browser.start({ executable })
-  t.teardown(() => browser.close())
-  const { page } = browser
-  const link = page.getByRole('link', { name: 'Sign in with your organisation' })
-  const alert = page.getByRole('alert')
-
-  provider.account = { sub: 'eve', email: 'eve@example.com', email_verified: true }
-  await page.goto(url)
-  await link.click()
-  await alert.waitFor()
-  t.match(await alert.textContent(), 'Your account may not operate this gateway.')
-
-  await page.context().clearCookies() // the provider would take the same account again
-  provider.account = ANNA
-  await link.click()
-  await page.getByRole('link', { name: 'Requests', exact: true }).waitFor()
-  t.notMatch(page.url(), 'sign-in', 'the address says nothing of it')
-  await page.reload()
-  await page.getByRole('link', { name: 'Requests', exact: true }).waitFor()
-
-  await page.getByRole('button', { name: 'Sign out' }).click()
-  await page.waitForURL(`${provider.issuer}/session/end?**`)
-  await page.goto(url)
-  await link.waitFor()
 })
 
 t.test('without a provider there is nothing', async (t) => {
