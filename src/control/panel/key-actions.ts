@@ -137,7 +137,7 @@ export class KeyActions {
   }
 
   async change(call: PanelCall): Promise<PanelAnswer> {
-    const { body, params } = call
+    const { body } = call
     const wanted = versionIn(call)
     if (wanted === null) {
       const message = 'Send the "version" of the key that you have seen, or If-Match.'
@@ -148,7 +148,7 @@ export class KeyActions {
         ? {}
         : { name: ofField('name', () => toKeyName(givenText(body, 'name') ?? '')) }
     const changes = { ...limitsIn(body, Date.now()), ...name }
-    return this.#changeOne(call, params['id'], {
+    return this.#changeOne(call, {
       action: 'key.change',
       wanted,
       make: (found, others) => {
@@ -159,13 +159,11 @@ export class KeyActions {
   }
 
   async rotate(call: PanelCall): Promise<PanelAnswer> {
-    const { body, params } = call
-    const graceMs = ofField('grace', () => toGraceMs(givenText(body, 'grace') ?? '0'))
+    const graceMs = ofField('grace', () => toGraceMs(givenText(call.body, 'grace') ?? '0'))
     const { text: secret, sha256 } = makeKey()
     const until = Date.now() + graceMs
     return this.#changeOne(
       call,
-      params['id'],
       {
         action: 'key.rotate',
         wanted: versionIn(call),
@@ -180,14 +178,12 @@ export class KeyActions {
   }
 
   async revoke(call: PanelCall): Promise<PanelAnswer> {
-    const { params } = call
-    const key = this.#find(params['id'])
+    const key = this.#find(call.params['id'])
     const sentence = `${JSON.stringify(key.name)} can no longer get in. Running answers end normally, and the recorded usage stays. A key cannot be enabled again; its name is free.`
     if (key.revokedAt !== null) return answer({ key: await this.toJson(key), sentence })
     const revokedAt = Date.now()
     return this.#changeOne(
       call,
-      params['id'],
       {
         action: 'key.revoke',
         wanted: versionIn(call),
@@ -211,14 +207,13 @@ export class KeyActions {
 
   async #changeOne(
     call: PanelCall,
-    id: string | undefined,
     { action, wanted, make }: KeyChange,
     more: JsonObject = {}
   ): Promise<PanelAnswer> {
     const done: { before?: NamedKey; after?: NamedKey; warned?: JsonObject } = {}
     try {
       done.warned = await this.#change((keys) => {
-        const found = keys.find((one) => one.id === id)
+        const found = keys.find((one) => one.id === call.params['id'])
         if (found === undefined) throw noSuchKey()
         if (wanted !== null && wanted !== '*' && wanted !== keyVersion(found))
           throw new ChangedMeanwhile(found)
