@@ -1,4 +1,4 @@
-import { type ErrorKind, type ErrorSource, ErrorTable, type RetryRule } from './error-table.ts'
+import { type ErrorKind, type ErrorSource, ErrorTable } from './error-table.ts'
 import type { ReachedLimit } from './standing.ts'
 
 export type ErrorCode = keyof typeof ErrorTable
@@ -86,10 +86,6 @@ export class GatewayError extends Error {
 
   get source(): ErrorSource {
     return ErrorTable[this.code].source
-  }
-
-  get retry(): RetryRule {
-    return ErrorTable[this.code].retry
   }
 }
 

@@ -28,10 +28,8 @@ export interface RefusalSearchOptions {
 export class RequestsSpent extends Error {}
 
 export interface Found {
-  /** Refused together; together with them, only what they cannot be sent without. */
+  /** Refused together; with them, only what they cannot be sent without. None: the signed reasoning of earlier answers. */
   readonly parts: readonly Part[]
-  /** The signed reasoning of earlier answers, wherever it stands. */
-  readonly isReasoning: boolean
   /** `once`: not asked for again; `flaky`: taken when it was. */
   readonly certainty: 'once' | 'sure' | 'flaky'
 }
@@ -109,12 +107,12 @@ export class RefusalSearch {
     const all = this.#parts.roots()
     const leftOut: Part[] = []
     if ((await this.#judge({ kept: all }, 'the request without signed reasoning')) !== 'refused') {
-      this.#found.push({ parts: [], isReasoning: true, certainty: 'once' })
+      this.#found.push({ parts: [], certainty: 'once' })
       return 'complete'
     }
     for (let count = 0; count < MAX_FOUND; count++) {
       const parts = await this.#smallestIn(all, leftOut)
-      const found = { parts, isReasoning: false, certainty: 'once' } as const
+      const found = { parts, certainty: 'once' } as const
       this.#found.push(found)
       const again = await this.#judge({ kept: parts, leftOut }, 'the same once more', '#2')
       const certainty = again === 'refused' ? 'sure' : 'flaky'

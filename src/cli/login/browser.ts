@@ -58,11 +58,10 @@ export async function loginByBrowser(
     const { url } = login
     void askForAddress(call, { onCallback, isAlone: server === null, url }).catch(outcome.reject)
   }
-  const signIn = await unlessAborted(outcome.promise, deadline).catch((cause: unknown) => {
+  return await unlessAborted(outcome.promise, deadline).catch((cause: unknown) => {
     signal.throwIfAborted()
     throw deadline.aborted ? new GatewayError('GW_LOGIN_EXPIRED', undefined, { cause }) : cause
   })
-  return signIn
 }
 
 function showLink({ terminal, isJson }: CommandCall, url: string, until: number): void {

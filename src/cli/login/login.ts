@@ -154,7 +154,7 @@ async function loginByCode(
 ): Promise<NewSignIn> {
   const { terminal, isJson } = call
   using countdown = new Countdown(terminal, 'Waiting for you to confirm the code')
-  const signIn = await loginByDeviceCode({
+  return await loginByDeviceCode({
     ...service,
     startUrl,
     region,
@@ -173,7 +173,6 @@ async function loginByCode(
     },
     onProblem: (problem) => countdown.remark(problem === null ? '' : problem.message)
   })
-  return signIn
 }
 
 function nameOf({ authMethod, provider, startUrl }: NewSignIn): string {

@@ -1,7 +1,7 @@
 import { dirname, join, resolve } from 'node:path'
+import type { CountErrors } from '../../dashboard/feed.ts'
 import {
   errorsOf,
-  type GaugeErrors,
   type GaugeState,
   hiddenOf,
   parseGauge,
@@ -25,12 +25,6 @@ export interface LearntTokensOptions {
   readonly account: () => string | null
   readonly tell: (learnt: LearntGauges) => void
   readonly saveMs?: number
-}
-
-export interface ModelErrors extends GaugeErrors {
-  readonly model: string
-  /** Tokens of the upstream's own prompt; `null` while unknown. */
-  readonly hidden: number | null
 }
 
 const FORMAT = 1
@@ -98,7 +92,7 @@ export class LearntTokens {
     return { gauges: this.#current().all(), isAll: true }
   }
 
-  errors(): readonly ModelErrors[] {
+  errors(): readonly CountErrors[] {
     return this.all().gauges.flatMap((gauge) => {
       const errors = errorsOf(gauge)
       return errors === null ? [] : [{ model: gauge.model, hidden: hiddenOf(gauge), ...errors }]

@@ -46,12 +46,9 @@ async function askTogether(
       return { usage: shared.usage, ageMs }
     }
     const isAsked = shared !== null && 'isAsked' in shared && ageMs < ASK_MS
-    if (isAsked) await sleep(LOOK_MS)
-    else {
-      const rev = await write(options, record.rev, { isAsked: true })
-      if (rev !== null) return { usage: await askForAll(options, rev, ask), ageMs: 0 }
-      await sleep(LOOK_MS)
-    }
+    const rev = isAsked ? null : await write(options, record.rev, { isAsked: true })
+    if (rev !== null) return { usage: await askForAll(options, rev, ask), ageMs: 0 }
+    await sleep(LOOK_MS)
   }
   return null
 }

@@ -31,7 +31,6 @@ export interface ServiceRefusal {
   readonly word: string
   /** The service, or something before it, is unavailable; says nothing about the question. */
   readonly isPassing: boolean
-  readonly retryAfterS: number | null
   /** Contains nothing that was sent. */
   readonly error: GatewayError
 }
@@ -124,7 +123,6 @@ function refusalOf(
   return {
     word: normalizeType(name).replaceAll('_', ''),
     isPassing,
-    retryAfterS,
     error: new GatewayError(codeFor(status, isPassing), `sign-in service: ${facts}`, {
       message: `The sign-in service refused the request (${facts}).${advice}`,
       ...(retryAfterS !== null && { retryAfterS })

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { ErrorTable } from '../../../src/shared/error-table.ts'
 import type { GatewayError } from '../../../src/shared/errors.ts'
 import { isConnectFailure } from '../../../src/upstream/classify.ts'
 import { ProxyRefusal } from '../../../src/upstream/proxy/handshake.ts'
@@ -40,7 +41,7 @@ t.test('toProxyFailure()', (t) => {
       const error = failureOf(cause)
       const isFinal = kind.startsWith('credentials')
       t.equal(error.code, isFinal ? 'GW_PROXY_REFUSED' : 'GW_UPSTREAM_CONNECT', kind)
-      t.equal(error.retry, isFinal ? 'never' : 'if-unanswered', kind)
+      t.equal(ErrorTable[error.code].retry, isFinal ? 'never' : 'if-unanswered', kind)
       t.equal(isConnectFailure(error), !isFinal, 'whether the next host is tried')
       t.equal(error.cause, cause)
       t.ok(error.message.startsWith('The proxy of HTTPS_PROXY '))
