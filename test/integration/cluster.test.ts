@@ -6,7 +6,6 @@ import t, { type Test } from 'tap'
 import { Simulator } from '../strict-simulator/simulator.ts'
 import { type ChatCall, isComplete, startChat } from '../helper/chat-client.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
-import { skipByDay } from '../helper/nightly.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 
@@ -152,26 +151,4 @@ t.test('a cluster of two workers', { jobs: 2 }, async (t) => {
     for (const pid of pids) while (isRunning(pid)) await delay(5)
     t.pass('no worker is left')
   })
-
-  t.test(
-    'gives back the permit of a client that leaves, in every phase',
-    { skip: skipByDay },
-    async (t) => {
-      const { gateway, simulator } = await startCluster(t, { HTTP_MAX_CONNECTIONS: '2' })
-      for (const prompt of [
-        'sim:stall-headers',
-        'sim:stall-first',
-        'sim:stall',
-        'sim:gap=20 sim:events=99'
-      ]) {
-        const calls = Array.from({ length: 6 }, () => startChat(gateway.url, prompt))
-        await eventually(() => simulator.stats().inFlight >= 2)
-        for (const call of calls) call.request.destroy()
-        await eventually(() => simulator.stats().inFlight === 0)
-        t.equal(simulator.stats().inFlight, 0, `${prompt}: the upstream call is aborted`)
-      }
-      t.equal(await runStreams(gateway.url, 4, 'sim:events=2'), 4)
-      t.ok(simulator.stats().connections.max <= 2)
-    }
-  )
 })

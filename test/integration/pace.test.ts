@@ -5,7 +5,6 @@ import { allHeard } from '../helper/all-heard.ts'
 import { ArrivalUpstream, mostWithin } from '../helper/arrivals.ts'
 import { isComplete, startChat } from '../helper/chat-client.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
-import { skipByDay } from '../helper/nightly.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 
@@ -171,34 +170,6 @@ t.test('a suspicion stops all workers, and those that follow them', async (t) =>
   }
   t.equal(arrivals.length, 1, 'one call in all')
 })
-
-t.test(
-  'a quota that turns out to be used up ends all waits at once',
-  { skip: skipByDay },
-  async (t) => {
-    const { upstream, gateway, ask } = await setUp(t, { UPSTREAM_MAX_REQUESTS_PER_MINUTE: '2' })
-    const { arrivals } = upstream
-    const refuse: (() => void)[] = []
-    upstream.refuse = (response) => {
-      const body = { message: 'You have reached the limit.', reason: 'MONTHLY_REQUEST_COUNT' }
-      refuse.push(() => response.writeHead(402).end(JSON.stringify(body)))
-      return true
-    }
-    const calls = Array.from({ length: 40 }, (_, index) => ask(index % 2 === 0 ? 'a' : 'b'))
-    while (arrivals.length < 2 || (await metric(gateway, 'gated_requests')) < 38) await delay(20)
-    let told = 0
-    for (const { answer } of calls) void answer.then(() => (told += 1))
-    refuse.shift()?.()
-    // All but the call that is under way, long before the next may go.
-    const deadline = performance.now() + 30_000
-    while (told < 39 && performance.now() < deadline) await delay(20)
-    t.equal(told, 39)
-    refuse.shift()?.()
-    const answers = await Promise.all(calls.map(({ answer }) => answer))
-    t.ok(answers.every(({ text }) => text.includes('insufficient_quota')))
-    t.equal(arrivals.length, 2)
-  }
-)
 
 t.test('a request that waits to be asked again does not hold up the end', async (t) => {
   const { upstream, gateway, ask } = await setUp(t)

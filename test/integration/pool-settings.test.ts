@@ -61,6 +61,13 @@ t.test('pool settings', async (t) => {
     simulator.resetStats()
     t.equal(await completeStreams(gateway.url, 30, 'sim:events=3 sim:gap=5'), 30)
     t.ok(simulator.stats().connections.max <= 6, 'a limit that comes later holds')
+
+    await gateway.reload({ HTTP_MAX_CONNECTIONS: '1', HTTP_MAX_KEEPALIVE_CONNECTIONS: '1' })
+    t.match(warnings(gateway).join(), 'fewer connections than workers')
+    await isShrunk(gateway, simulator, 1)
+    simulator.resetStats()
+    t.equal(await completeStreams(gateway.url, 12, 'sim:events=2 sim:gap=5'), 12)
+    t.ok(simulator.stats().connections.max <= 1, 'shared by turns')
   })
 
   t.test('one connection for two workers is served by one, and the log says so', async (t) => {
@@ -74,19 +81,6 @@ t.test('pool settings', async (t) => {
     t.equal(simulator.stats().connections.max, 1)
     while (simulator.stats().connections.open > 0) await delay(5) // none may sit idle
   })
-
-  t.test(
-    'fewer connections than workers later on are shared by turns, and the log says so',
-    async (t) => {
-      const { gateway, simulator } = await setUp(t, {})
-      await gateway.reload({ HTTP_MAX_CONNECTIONS: '1', HTTP_MAX_KEEPALIVE_CONNECTIONS: '1' })
-      t.match(warnings(gateway).join(), 'fewer connections than workers')
-      await isShrunk(gateway, simulator, 1)
-      simulator.resetStats()
-      t.equal(await completeStreams(gateway.url, 12, 'sim:events=2 sim:gap=5'), 12)
-      t.ok(simulator.stats().connections.max <= 1)
-    }
-  )
 
   t.test('HTTP_POOL_MAX_WAITING=0 refuses whoever would have to wait', async (t) => {
     const { gateway, simulator } = await setUp(t, {

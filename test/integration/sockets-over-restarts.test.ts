@@ -1,11 +1,9 @@
-import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { FrameClient, responseIdOf } from '../helper/frame-client.ts'
 import { startGateway } from '../helper/gateway-process.ts'
-import { skipByDay } from '../helper/nightly.ts'
 import { endFrame, textFrame } from '../helper/upstream-frames.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
@@ -69,56 +67,3 @@ t.test('SIGUSR2 lets answers end, and clients go on at the next workers', async 
   const first = await ask(next, null)
   t.match((await ask(next, responseIdOf(first))).at(-1), { type: 'response.completed' })
 })
-
-t.test('SIGTERM lets answers end before the gateway does', { skip: skipByDay }, async (t) => {
-  const { gateway, open, end } = await setUp(t)
-  const idle = await open()
-  const busy = await open()
-  await begin(busy)
-  gateway.child.kill('SIGTERM')
-  t.match(await idle.closed, { code: 1012 })
-  end()
-  t.match((await busy.answer()).at(-1), { type: 'response.completed' })
-  t.match(await busy.closed, { code: 1012 })
-  t.equal(await gateway.exited, 0)
-})
-
-t.test(
-  'a worker that is killed takes only its own clients along',
-  { skip: skipByDay },
-  async (t) => {
-    const { gateway, open, end } = await setUp(t)
-    const [victim = 0, other = 0] = gateway.workerPids()
-    /** Eight clients of one worker, as the other stands still meanwhile. */
-    const openBeside = async (stopped: number): Promise<readonly FrameClient[]> => {
-      process.kill(stopped, 'SIGSTOP')
-      try {
-        return await Promise.all(Array.from({ length: 8 }, open))
-      } finally {
-        process.kill(stopped, 'SIGCONT')
-      }
-    }
-    const clients = [...(await openBeside(other)), ...(await openBeside(victim))]
-    await Promise.all(clients.map(begin))
-    process.kill(victim, 'SIGKILL')
-    await delay(300)
-    end()
-    const codes = await Promise.all(
-      clients.map(async (client) => {
-        if (client.socket.readyState === client.socket.OPEN) {
-          const last = await client.answer().catch(() => null)
-          if (last !== null) return last.at(-1)?.type
-        }
-        return (await client.closed).code
-      })
-    )
-    const lost = codes.filter((code) => code === 1006)
-    const kept = codes.filter((code) => code === 'response.completed')
-    t.equal(lost.length + kept.length, clients.length)
-    t.equal(lost.length, 8, 'its own')
-    const next = await open()
-    await begin(next)
-    next.socket.close()
-    await once(next.socket, 'close')
-  }
-)
