@@ -102,6 +102,21 @@ t.test(
   }
 )
 
+t.test('a room may take longer than one file', async (t) => {
+  const wait = 'await new Promise((resolve) => setTimeout(resolve, 700))'
+  const file = `import t from 'tap'; t.setTimeout(20_000); t.test('waits', async (t) => { ${wait}; t.pass() })`
+  const folder = t.testdir({
+    'first.test.ts': file,
+    'second.test.ts': file,
+    'room.ts': `import { runRoom } from '${RUN_ROOM}'
+      await runRoom(['first', 'second'].map((name) => import.meta.dirname + '/' + name + '.test.ts'))`
+  })
+  const child = spawn(process.execPath, [resolve(folder, 'room.ts')], { env: { TAP_TIMEOUT: '1' } })
+  const output = await text(child.stdout)
+  t.match(output, /^ok 2 - .*second\.test\.ts/m)
+  t.notMatch(output, /^not ok/m)
+})
+
 t.test(
   'tap hands its processes no list of all test files, which would be too long in a deep folder',
   async (t) => {

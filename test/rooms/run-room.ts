@@ -29,10 +29,14 @@ registerHooks({
   }
 })
 
+/** Longer than any file of a room gives itself: one that takes too long fails alone. */
+const FILE_MS = 2_000_000
+
 /** Runs test files one after the other in this process, each as a test that has its name. */
 export async function runRoom(files: readonly string[]): Promise<void> {
   for (const file of files) {
     const { href } = pathToFileURL(resolve(root, file))
+    t.setTimeout(FILE_MS) // starts anew, for tap, too, which would give all files together the time of one
     await t.test(file, async (own) => {
       owns.set(href, own)
       await import(href)
