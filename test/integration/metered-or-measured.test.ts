@@ -301,6 +301,7 @@ t.test('what an answer costs that nobody reads to its end', async (t) => {
   })
 
   await t.test('ten credits buy one answer of eight, however its client behaves', async (t) => {
+    const over = await overSoFar(rig)
     const models = {
       'hangs up': 'claude-sonnet-5',
       stops: 'claude-sonnet-4.5',
@@ -328,6 +329,7 @@ t.test('what an answer costs that nobody reads to its end', async (t) => {
       t.match(await usageOf(rig, headers), { used: PRICE, reserved: 0 })
     }
     rig.upstream.skip()
+    await linesOf(rig, 3 * 6, over) // or the next would count them as its own
   })
 
   await t.test('thinking before a stop sequence is paid for, too', async (t) => {
@@ -465,6 +467,7 @@ t.test('with one connection, reading on', async (t) => {
     ;(await rig.upstream.next()).end(Buffer.concat([STOPPED, trailer()]))
     t.equal((await other.answer).status, 200)
     t.match(await usageOf(rig, headers), { used: PRICE })
+    await linesOf(rig, 2)
   })
 
   await t.test('reading on gives way to requests that wait for a connection', async (t) => {
