@@ -5,7 +5,7 @@ import { type GatewayError, operatorError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
 import { realFolder } from '../../shared/real-folder.ts'
 import type { CommandCall } from '../command.ts'
-import { gatewayUrl } from '../setup/gateway.ts'
+import { type AskedGateway, gatewayUrl } from '../setup/gateway.ts'
 
 export interface KeyChanged {
   readonly id: string
@@ -69,7 +69,7 @@ const TURNED_OFF =
   'This gateway lets no devices sign in (DEVICE_SIGN_IN=off), or has no panel (DASHBOARD=off).'
 
 /** @throws {GatewayError} GW_CONFIG_INVALID for a refusal, in the gateway's words */
-function answerOf({ url }: Gateway, { status, json }: Reply): JsonObject {
+function answerOf({ url }: AskedGateway, { status, json }: Reply): JsonObject {
   if (status < 400) return json
   const { message } = refusalIn(json)
   throw operatorError(message === '' ? `${url} answered with status ${status}.` : message)
@@ -84,7 +84,7 @@ function tellWarning({ terminal }: CommandCall, { warning }: JsonObject): void {
   if (typeof warning === 'string') terminal.note(warning)
 }
 
-function noAnswer({ url }: Gateway, what: string, cause: unknown): GatewayError {
+function noAnswer({ url }: AskedGateway, what: string, cause: unknown): GatewayError {
   return operatorError(`The gateway at ${url} has not answered. ${what}`, cause)
 }
 
@@ -115,21 +115,14 @@ export function toApiLimits(limits: Partial<NamedKeyLimits>): JsonObject {
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
 }
 
-interface Gateway {
-  readonly url: string
-  /** `null` for a gateway without keys. */
-  readonly key: string | null
-  readonly signal: AbortSignal
-}
-
 /** `null` also without an operator key. */
-async function operatedGateway(call: CommandCall): Promise<Gateway | null> {
+async function operatedGateway(call: CommandCall): Promise<AskedGateway | null> {
   const hasKey = inspectConfig(call.env).config.server.apiKeys.length > 0
   return hasKey ? ownGateway(call) : null
 }
 
 /** Another gateway may have the port, or one in a container that cannot be told from this machine's. */
-async function ownGateway({ env, signal }: CommandCall): Promise<Gateway | null> {
+async function ownGateway({ env, signal }: CommandCall): Promise<AskedGateway | null> {
   const { config } = inspectConfig(env)
   if (config.server.port === 0) return null
   const url = gatewayUrl(null, config)
@@ -157,7 +150,7 @@ interface Reply {
 }
 
 async function ask(
-  { url, key, signal }: Gateway,
+  { url, key, signal }: AskedGateway,
   { path, body, timeoutMs }: Asked
 ): Promise<Reply> {
   const response = await fetch(`${url}/admin/v1/${path}`, {

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { codeOf, operatorError } from '../../shared/errors.ts'
+import type { AskedGateway } from '../setup/gateway.ts'
 import { Coverage } from './answer-pieces.ts'
 import type { RecordedTurn } from './capture-reader.ts'
 
@@ -10,17 +11,11 @@ export interface NewAnswer {
   readonly body: Buffer
 }
 
-export interface ReplayTarget {
-  readonly url: string
-  readonly key: string | null
-  readonly signal: AbortSignal
-}
-
 export const CLIENT_LEFT = 499
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
 /** Sends a recorded request, and leaves where the recorded client left. */
-export async function ask(turn: RecordedTurn, target: ReplayTarget): Promise<NewAnswer> {
+export async function ask(turn: RecordedTurn, target: AskedGateway): Promise<NewAnswer> {
   const { facts, body } = turn
   const { signal, key } = target
   const url = new URL(target.url.replace(/\/+$/, '') + pathOf(facts.request.url))

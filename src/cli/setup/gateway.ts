@@ -27,6 +27,14 @@ export interface GatewayFacts {
   readonly wishedModel: string | null
 }
 
+/** A gateway that a command asks. */
+export interface AskedGateway {
+  readonly url: string
+  /** `null` for a gateway without keys. */
+  readonly key: string | null
+  readonly signal: AbortSignal
+}
+
 export type KeyCommand = readonly [program: string, ...args: string[]]
 
 /** Some clients need a key even for a gateway without keys. */

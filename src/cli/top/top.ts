@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { inspectConfig } from '../../config/load.ts'
 import { operatorError } from '../../shared/errors.ts'
 import { type Command, EXIT_OK, textOption, UsageError } from '../command.ts'
-import { gatewayUrl } from '../setup/gateway.ts'
+import { type AskedGateway, gatewayUrl } from '../setup/gateway.ts'
 import { toColumns } from '../terminal.ts'
 import { type Reading, readFigures, Readings } from './key-figures.ts'
 
@@ -41,14 +41,8 @@ Credits per hour are measured while it runs. It reads from a running gateway wit
   }
 }
 
-interface Asked {
-  readonly url: string
-  readonly key: string | null
-  readonly signal: AbortSignal
-}
-
 /** @throws {GatewayError} GW_CONFIG_INVALID without an answer, or with a wrong one */
-async function read({ url, key, signal }: Asked): Promise<Reading> {
+async function read({ url, key, signal }: AskedGateway): Promise<Reading> {
   const headers: Record<string, string> = key === null ? {} : { authorization: `Bearer ${key}` }
   let status = 0
   let text = ''
