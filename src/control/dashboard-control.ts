@@ -4,7 +4,6 @@ import type { Config } from '../config/settings.ts'
 import { faultOf } from '../dashboard/failures.ts'
 import type {
   EndedRequest,
-  FailingRequests,
   FleetShown,
   GatewayVerdict,
   RunningRequest,
@@ -18,6 +17,7 @@ import type { AccountUsage } from '../kiro/wire/account-usage.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { MetricsSnapshot } from '../observe/snapshots.ts'
+import type { FailingRequests } from '../shared/failing.ts'
 import type { FleetStatus, OwnFleetStatus } from '../shared/fleet-status.ts'
 import type { LearntTokens } from './account/learnt-tokens.ts'
 import type { AccountControl } from './account-control.ts'

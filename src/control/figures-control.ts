@@ -1,7 +1,7 @@
 import { readMemoryUsed } from '../config/container.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
-import type { FailingRequests } from '../dashboard/feed.ts'
+import type { FailingRequests } from '../shared/failing.ts'
 import { SHOWN_METRICS } from '../ipc/dashboard.ts'
 import type { ClusterStatus, CredentialNews, FromWorker } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'

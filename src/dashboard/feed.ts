@@ -1,3 +1,4 @@
+import type { FailingRequests, FailureFacts } from '../shared/failing.ts'
 import type { FleetStatus, OwnFleetStatus } from '../shared/fleet-status.ts'
 
 /*
@@ -165,15 +166,6 @@ export interface Latency {
   readonly totalMs: Quantiles | null
 }
 
-export interface FailingRequests {
-  /** Red once so many have failed that the next one is likely to fail, too. */
-  readonly level: 'amber' | 'red'
-  readonly count: number
-  readonly at: number
-  readonly code: string
-  readonly reason: string
-}
-
 export type Fault = 'client' | 'upstream' | 'gateway'
 
 export interface ErrorCount {
@@ -321,15 +313,6 @@ export const HISTORY_COLUMNS = [
 
 export type HistoryColumn = (typeof HISTORY_COLUMNS)[number]
 
-export interface Failure {
-  readonly reason: string
-  /** Detail that the client does not see; empty if there is none. */
-  readonly detail: string
-  /** From the upstream's last answer; `null` without one. */
-  readonly upstreamStatus: number | null
-  readonly upstreamId: string | null
-}
-
 /** A request under way. */
 export interface RunningRequest {
   readonly id: string
@@ -361,7 +344,7 @@ export interface EndedRequest {
   /** Error code; empty without an error. */
   readonly code: string
   readonly fault: Fault | null
-  readonly failure: Failure | null
+  readonly failure: FailureFacts | null
   readonly worker: number
   readonly phasesMs: Readonly<Record<string, number>>
   readonly firstMs: number | null

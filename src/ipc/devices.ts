@@ -1,3 +1,4 @@
+import type { DeviceTokens } from '../devices/device-core.ts'
 import type { PanelUser } from './panel.ts'
 
 /** Steps of the sign-in of devices (RFC 8628). The primary takes them; one method of `DeviceControl` each. */
@@ -60,12 +61,6 @@ export interface DeviceShown {
   readonly usedAt: number
 }
 
-export interface IssuedTokens {
-  readonly accessToken: string
-  readonly refreshToken: string
-  readonly expiresInMs: number
-}
-
 /** Why a code was not approved or denied. `DEVICE_REFUSALS` has a sentence for each. */
 export type DeviceRefusal =
   | 'unknown'
@@ -98,7 +93,7 @@ export type DeviceAnswer =
   | { readonly name: 'denied' }
   | { readonly name: 'expired' }
   | { readonly name: 'invalid' }
-  | ({ readonly name: 'tokens' } & IssuedTokens)
+  | ({ readonly name: 'tokens' } & DeviceTokens)
   | { readonly name: 'revoked' }
   /** The state cannot be read or written now; nothing has changed. `message` is for clients. */
   | { readonly name: 'unavailable'; readonly message: string }

@@ -11,6 +11,7 @@ import type { Bar } from '../kiro/wire/fault-table.ts'
 import type { CredentialSnapshot } from '../kiro/wire/credential-snapshot.ts'
 import type { LearntForm } from '../kiro/wire/hosts.ts'
 import type { MetricsSnapshot } from '../observe/snapshots.ts'
+import type { FailingRequests } from '../shared/failing.ts'
 import type { ErrorCode } from '../shared/errors.ts'
 import type { FailureCode } from '../shared/failures.ts'
 import type { Standing } from '../shared/standing.ts'
@@ -283,15 +284,6 @@ export interface Problem {
 
 export type StateLevel = 'green' | 'amber' | 'red'
 
-export interface FailingTold {
-  readonly level: 'amber' | 'red'
-  readonly count: number
-  /** Epoch ms of the last one. */
-  readonly at: number
-  readonly code: string
-  readonly reason: string
-}
-
 export interface ClusterStatus {
   /** `silent` for a worker that seems to hang. */
   readonly workers: readonly { readonly id: number; readonly state: string }[]
@@ -300,7 +292,7 @@ export interface ClusterStatus {
   /** Problem of the account book; concerns only keys with a limit of credits. */
   readonly bookProblem?: string
   /** Requests that failed one after the other up to the last one; missing if that was answered. */
-  readonly failing?: FailingTold
+  readonly failing?: FailingRequests
   /** The panel's judgement; missing while DASHBOARD is off. */
   readonly verdict?: { readonly level: StateLevel; readonly code: string }
   /** Ending, but serving for `DRAIN_DELAY`. */

@@ -1,5 +1,6 @@
 import type { BookTrouble } from './allowance.ts'
 import { MICROS_PER_CREDIT, type CreditPeriod } from '../keys/key.ts'
+import type { FailureFacts } from '../shared/failing.ts'
 
 /** Figures of one completed request, never its text. Worker → primary, in batches. */
 export interface UsageRow {
@@ -61,15 +62,6 @@ export interface TurnFacts {
   /** Tool calls with incomplete arguments; missing if none, like `failure`. */
   readonly lostCalls?: number
   readonly failure?: FailureFacts
-}
-
-/** Facts of a failure as in the log line; each text is bounded. */
-export interface FailureFacts {
-  readonly reason: string
-  readonly detail: string
-  /** Status of the upstream's last answer; `null` without one, like `upstreamId`. */
-  readonly upstreamStatus: number | null
-  readonly upstreamId: string | null
 }
 
 /** Names whoever asks without a named key. */

@@ -1,7 +1,8 @@
-import type { CredentialNews, FailingTold } from '../../ipc/messages.ts'
+import type { CredentialNews } from '../../ipc/messages.ts'
 import type { KeyCredits } from '../../ipc/usage-row.ts'
 import { type CreditPeriod, MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
 import { type AccountUsage, planTotals } from '../../kiro/wire/account-usage.ts'
+import type { FailingRequests } from '../../shared/failing.ts'
 import type { JsonObject } from '../../shared/json.ts'
 import type { Forecast } from '../plan/forecast.ts'
 import { dayOf, growthOn, isDrifting, outsideOf, type PlanRecord } from '../plan/plan-record.ts'
@@ -191,7 +192,7 @@ export const CRASH_LOOP: Alert = {
 
 export const FAILING_ID = 'requests-failing'
 
-export function failingAlert({ count, code, reason, at }: FailingTold): Alert {
+export function failingAlert({ count, code, reason, at }: FailingRequests): Alert {
   const text = `The last ${count} requests failed: ${reason} (${code})`
   return { type: 'requests-failing', id: FAILING_ID, text, facts: { code, count, at: toIso(at) } }
 }

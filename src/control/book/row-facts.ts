@@ -1,4 +1,5 @@
-import type { FailureFacts, TurnFacts } from '../../ipc/usage-row.ts'
+import type { TurnFacts } from '../../ipc/usage-row.ts'
+import type { FailureFacts } from '../../shared/failing.ts'
 import { asJsonObject, type JsonObject, parseJsonObject } from '../../shared/json.ts'
 
 /*

@@ -4,7 +4,6 @@ import type {
   Connections,
   CountErrors,
   ErrorCount,
-  FailingRequests,
   FleetShown,
   Latency,
   NowFigures,
@@ -15,6 +14,7 @@ import type {
 } from '../../dashboard/feed.ts'
 import type { Rates, Totals } from '../../dashboard/history.ts'
 import type { BudgetState } from '../budget/budget.ts'
+import type { FailingRequests } from '../../shared/failing.ts'
 import { type JsonObject, textMember } from '../../shared/json.ts'
 import { type MetricReader, withLabel } from './metric-reader.ts'
 

@@ -1,5 +1,5 @@
 import { reachOf } from '../../dashboard/failures.ts'
-import type { FailingRequests } from '../../dashboard/feed.ts'
+import type { FailingRequests } from '../../shared/failing.ts'
 import type { UsageRow } from '../../ipc/usage-row.ts'
 
 /** For one person three requests are the service. */

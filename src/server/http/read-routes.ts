@@ -4,7 +4,6 @@ import type { FleetTold } from '../../ipc/life-signs.ts'
 import type {
   Answers,
   ClusterStatus,
-  FailingTold,
   PlanGrowth,
   PlanOutlook,
   Problem,
@@ -14,6 +13,7 @@ import { type KeyUsage, namedSums, type UsageSums } from '../../ipc/usage-row.ts
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import { type AccountUsage, planTotals } from '../../kiro/wire/account-usage.ts'
 import { PROMETHEUS_CONTENT_TYPE } from '../../observe/snapshots.ts'
+import type { FailingRequests } from '../../shared/failing.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { type FailureCode, failureOf } from '../../shared/failures.ts'
 import { version } from '../../shared/version.ts'
@@ -137,7 +137,7 @@ function worseOf(one: StateLevel, other: StateLevel): StateLevel {
 const LEVELS: readonly StateLevel[] = ['green', 'amber', 'red']
 
 /** For red alone: amber has no code, so that a monitor of codes stays calm. Does not make the gateway unready: it can serve, and without requests nobody would see when all is well again. */
-function toObstacle({ count, code, reason }: FailingTold): Obstacle {
+function toObstacle({ count, code, reason }: FailingRequests): Obstacle {
   const message = `The last ${count} requests failed: ${reason} (${code})`
   return { code: 'requests-failing', message }
 }
