@@ -1,11 +1,8 @@
+import type { JsonObject } from '../shared/json.ts'
 import { printable } from './terminal-rows.ts'
 
 /** The members of a JSON line of the log. */
-export type Fields = Readonly<Record<string, unknown>>
-
-export function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
+export type Fields = JsonObject
 
 export function numberOf(value: unknown): number | null {
   return typeof value === 'number' ? value : null

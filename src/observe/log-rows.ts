@@ -1,12 +1,5 @@
-import {
-  clockOf,
-  type Fields,
-  isFields,
-  momentOf,
-  numberOf,
-  shortId,
-  textOf
-} from './log-fields.ts'
+import { isJsonObject } from '../shared/json.ts'
+import { clockOf, type Fields, momentOf, numberOf, shortId, textOf } from './log-fields.ts'
 import {
   type Explanation,
   explainRequest,
@@ -242,7 +235,7 @@ function factText(name: string, value: unknown, time: unknown): string {
 const ISO_TIME = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/
 
 function errorSpans(err: unknown): readonly Span[] {
-  if (!isFields(err)) return []
+  if (!isJsonObject(err)) return []
   const { msg, type, code } = err
   const text = textOf(msg) === '' ? textOf(type) : textOf(msg)
   const isTold = code === undefined || text.includes(textOf(code))
@@ -256,7 +249,7 @@ const DEEP_PATH = /(?:file:\/\/)?\/\S*(?=(?:\/[^/\s]+){3}:\d)/
 /** Shows where a bug is. Failures of networks and systems have a code, and no place in the program. */
 function stackRows({ level, err }: Fields): readonly Row[] {
   if (level !== 'error' && level !== 'fatal') return []
-  if (!isFields(err) || typeof err['code'] === 'string' || typeof err['stack'] !== 'string')
+  if (!isJsonObject(err) || typeof err['code'] === 'string' || typeof err['stack'] !== 'string')
     return []
   return err['stack']
     .split('\n')
@@ -268,7 +261,7 @@ function stackRows({ level, err }: Fields): readonly Row[] {
 }
 
 function startRow(fields: Fields): Row {
-  const shares = isFields(fields['shares']) ? fields['shares'] : {}
+  const shares = isJsonObject(fields['shares']) ? fields['shares'] : {}
   const workers = numberOf(shares['workers'])
   const facts = [
     `Node ${textOf(fields['node'])}`,
@@ -283,7 +276,7 @@ function startRow(fields: Fields): Row {
 }
 
 function settingsLine(fields: Fields, options: RowOptions): ShownLine {
-  const settings = isFields(fields['settings']) ? fields['settings'] : {}
+  const settings = isJsonObject(fields['settings']) ? fields['settings'] : {}
   const pairs = Object.entries(settings).map(([name, value]) => ({
     text: `${textOf(name)}=${textOf(value)}`
   }))
@@ -292,7 +285,7 @@ function settingsLine(fields: Fields, options: RowOptions): ShownLine {
 
 /** Rows with the addresses to open on this machine, also if the gateway listens on all interfaces. */
 function readyRows(fields: Fields): readonly Row[] {
-  const open = isFields(fields['open']) ? fields['open'] : {}
+  const open = isJsonObject(fields['open']) ? fields['open'] : {}
   const here = textOf(open['base URL, Anthropic'])
   const url = textOf(fields['url'])
   const what = open['dashboard'] === undefined ? 'API at /docs' : 'dashboard; API at /docs'

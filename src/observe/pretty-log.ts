@@ -1,4 +1,5 @@
-import { clockOf, type Fields, isFields } from './log-fields.ts'
+import { isJsonObject } from '../shared/json.ts'
+import { clockOf, type Fields } from './log-fields.ts'
 import { type LineKind, type RowOptions, rowsOf, type ShownLine } from './log-rows.ts'
 import type { LogStream } from './logger.ts'
 import { renderRows, type Row } from './terminal-rows.ts'
@@ -113,7 +114,7 @@ export function prettyLog(
 function parsed(line: string): Fields | null {
   try {
     const fields: unknown = JSON.parse(line)
-    return isFields(fields) ? fields : null
+    return isJsonObject(fields) ? fields : null
   } catch {
     return null
   }

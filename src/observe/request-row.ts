@@ -1,4 +1,5 @@
-import { type Fields, isFields, numberOf, shortId, textOf } from './log-fields.ts'
+import { isJsonObject } from '../shared/json.ts'
+import { type Fields, numberOf, shortId, textOf } from './log-fields.ts'
 import { columnsOf, type Row, shortened, type Span, type Style, widthOf } from './terminal-rows.ts'
 
 /**
@@ -112,7 +113,7 @@ function firstOf(fields: Fields): string {
 }
 
 function phaseOf({ phase_ms: phases }: Fields, name: string): number | null {
-  return isFields(phases) ? numberOf(phases[name]) : null
+  return isJsonObject(phases) ? numberOf(phases[name]) : null
 }
 
 /** Three digits are enough to compare two requests. */

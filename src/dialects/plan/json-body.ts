@@ -144,7 +144,7 @@ function tooDeep(): GatewayError {
   return invalidBody(`The request body is nested deeper than ${MAX_JSON_DEPTH} levels.`)
 }
 
-function invalidBody(message: string): GatewayError {
+export function invalidBody(message: string): GatewayError {
   return new GatewayError('GW_BODY_INVALID', undefined, { message })
 }
 

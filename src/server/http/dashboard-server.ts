@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { endOfSession, type Sessions } from '../../dashboard/session.ts'
 import { SignInTries } from '../../dashboard/sign-in-tries.ts'
+import { invalidBody } from '../../dialects/plan/json-body.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { textMember } from '../../shared/json.ts'
 import { answerEarly } from '../turn/answer-early.ts'
@@ -13,7 +14,7 @@ import { isSecure, NOT_KEPT, refuseOtherSites, requireOwnPage } from './own-page
 import { PageFiles } from './page-files.ts'
 import { PanelUsers, type Visitor } from './panel-users.ts'
 import type { RoutedRequest } from './router.ts'
-import { badBody, readSmallBody } from './small-body.ts'
+import { readSmallBody } from './small-body.ts'
 
 const MAX_BODY_BYTES = 4_096
 const BODY_TIMEOUT_MS = 10_000
@@ -59,7 +60,7 @@ export class DashboardServer {
       await readSmallBody(request, { maxBytes: MAX_BODY_BYTES, timeoutMs }),
       'key'
     )
-    if (key === null) throw badBody('Send {"key": "<a key of this gateway>"}.')
+    if (key === null) throw invalidBody('Send {"key": "<a key of this gateway>"}.')
     const session = await this.#keys.begin(request, key)
     response.setHeader('set-cookie', session.cookie)
     sendSession(request, response, this.#toAnswer(request, this.#users.ofSession(request, session)))

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { invalidBody } from '../../dialects/plan/json-body.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { type JsonObject, parseJsonObject } from '../../shared/json.ts'
 
@@ -16,9 +17,9 @@ export async function readSmallBody(
   limits: SmallBodyLimits
 ): Promise<JsonObject> {
   // Forms of other sites cannot send this type without asking first.
-  if (!isOfType(request, 'application/json')) throw badBody(JSON_WANTED)
+  if (!isOfType(request, 'application/json')) throw invalidBody(JSON_WANTED)
   const body = parseJsonObject(await readText(request, limits))
-  if (body === null) throw badBody('The body is not a JSON object.')
+  if (body === null) throw invalidBody('The body is not a JSON object.')
   return body
 }
 
@@ -30,7 +31,7 @@ export async function readSmallForm(
   request: IncomingMessage,
   limits: SmallBodyLimits
 ): Promise<URLSearchParams> {
-  if (!isOfType(request, FORM_TYPE)) throw badBody(`Send it as ${FORM_TYPE}.`)
+  if (!isOfType(request, FORM_TYPE)) throw invalidBody(`Send it as ${FORM_TYPE}.`)
   return new URLSearchParams(await readText(request, limits))
 }
 
@@ -73,10 +74,6 @@ export async function readSmallBytes(
     request.off('data', onData).off('end', resolve).off('error', onGone).off('close', onGone)
   }
   return Buffer.concat(chunks)
-}
-
-export function badBody(message: string): GatewayError {
-  return new GatewayError('GW_BODY_INVALID', undefined, { message })
 }
 
 function tooLarge(maxBytes: number): GatewayError {
