@@ -163,8 +163,8 @@ class BodyReader {
       }
     }
     const onGone = (): void => {
-      // A request that was read to its end closes, too.
-      if (!request.complete) reject(abortErrorOf(signal))
+      // A request that was read to its end closes, too. What is left of one that came whole is not told once its client has left.
+      if (signal.aborted || !request.complete) reject(abortErrorOf(signal))
     }
     const onError = (error: Error): void => {
       if (error instanceof BodyInCrumbs) reject(inCrumbs())

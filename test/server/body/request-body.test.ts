@@ -328,6 +328,20 @@ t.test('bodies that stall', (t) => {
   t.end()
 })
 
+t.test('a body that has come whole of a client that has left', async (t) => {
+  const bytes = 20 * KIB
+  for (const headers of [{}, { 'content-length': bytes }]) {
+    const { client, incoming } = await upload(t, headers)
+    client.end(Buffer.alloc(bytes))
+    while (!incoming.complete) await turn()
+    client.destroy()
+    while (!incoming.destroyed) await turn()
+    using memory = makeMemory(new MemoryBudget(4096 * KIB, 10))
+    const read = readBody(incoming, LIMITS, memory, AbortSignal.abort())
+    await t.rejects(read, { code: 'GW_CLIENT_CLOSED' }, JSON.stringify(headers))
+  }
+})
+
 /** Resolves when all that Node buffers of it has come; nobody has read any. */
 async function sendInPieces(
   client: ClientRequest,
