@@ -10,6 +10,7 @@ import {
 } from '../ipc/usage-row.ts'
 import { type KnownKeys, MICROS_PER_CREDIT, type NamedKey } from '../keys/key.ts'
 import type { PriceLessons } from '../keys/prices.ts'
+import type { SharedKeys } from '../keys/shared-keys.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { keyAlert } from './alerts/alert.ts'
@@ -136,6 +137,10 @@ export class KeyControl {
 
   look(): Promise<boolean> {
     return this.#keyFile.look()
+  }
+
+  applyEnds(shared: SharedKeys): void {
+    this.#keyFile.applyEnds(shared)
   }
 
   prices(): readonly PriceLessons[] {

@@ -110,6 +110,24 @@ export function isInFile(shared: SharedKeys, file: readonly NamedKey[]): boolean
   })
 }
 
+/** A file's keys, none of which is valid for longer than another version says. */
+export function withEndsOf(
+  { keys, gone }: SharedKeys,
+  file: readonly NamedKey[],
+  now: number
+): readonly NamedKey[] {
+  return file.map((key) => {
+    const other = keys.get(key.id)?.key
+    const revokedAt = earliest(key.revokedAt, gone.has(key.id) ? now : (other?.revokedAt ?? null))
+    const ends = new Map(other?.hashes.map(({ sha256, until }) => [sha256, until]))
+    const hashes = key.hashes.map(({ sha256, until }) => ({
+      sha256,
+      until: earliest(until, ends.get(sha256) ?? null)
+    }))
+    return { ...key, revokedAt, hashes }
+  })
+}
+
 export function keysOf({ keys }: SharedKeys): readonly NamedKey[] {
   return [...keys.values()].map(({ key }) => key)
 }

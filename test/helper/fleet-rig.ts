@@ -339,7 +339,7 @@ class RigWorker {
 
 /** What a gateway would share with the others, were there anything. */
 const KNOWLEDGE = {
-  keys: { look: async () => true, allowances: { governor: null } },
+  keys: { look: async () => true, applyEnds: () => {}, allowances: { governor: null } },
   devices: { share: async () => {} },
   knows: {
     shareItems: () => {},

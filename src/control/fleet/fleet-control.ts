@@ -30,7 +30,7 @@ import { WatchedRecords } from './watched-records.ts'
 export interface FleetControlOptions {
   readonly config: Config
   readonly budget: Budget
-  readonly keys: Pick<KeyControl, 'look' | 'allowances'>
+  readonly keys: Pick<KeyControl, 'look' | 'applyEnds' | 'allowances'>
   readonly devices: Pick<DeviceControl, 'share'>
   readonly sessions: SharedSessionsOptions['sessions']
   readonly knows: UpstreamKnowledge

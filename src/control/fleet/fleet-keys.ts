@@ -32,6 +32,8 @@ export interface FleetKeysOptions {
   readonly stateDir: string
   /** Puts in force what the file says now. Resolves with false if that cannot be read; reports why itself. */
   readonly onWritten: () => Promise<boolean>
+  /** Called before the file is written: what has ended is over even if it cannot be. */
+  readonly onMerged: (shared: SharedKeys) => void
   readonly onChange: () => void
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
   readonly pollMs?: number
@@ -133,6 +135,7 @@ export class FleetKeys {
       const found = this.#read(record)
       const both = tidy(found === null ? this.#known : merge(this.#known, found))
       if (both === null) throw new Error('the fleet has too many named keys: revoke some')
+      this.#options.onMerged(both)
       await this.#write(both)
       const isThere =
         found === null ? this.#known.keys.size === 0 : isSameShared(found, this.#known)

@@ -35,7 +35,7 @@ export interface FleetSharesOptions
   readonly config: Config
   readonly records: FleetRecords
   readonly seal: FleetSeal
-  readonly keys: Pick<KeyControl, 'look' | 'allowances'>
+  readonly keys: Pick<KeyControl, 'look' | 'applyEnds' | 'allowances'>
   readonly devices: Pick<DeviceControl, 'share'>
   readonly sessions: SharedSessionsOptions['sessions']
   readonly knows: UpstreamKnowledge
@@ -71,6 +71,7 @@ export class FleetShares {
       seal,
       stateDir,
       onWritten: () => keys.look(),
+      onMerged: (shared) => keys.applyEnds(shared),
       onChange: options.onChange,
       log
     })

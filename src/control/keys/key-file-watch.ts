@@ -1,5 +1,7 @@
+import { isDeepStrictEqual } from 'node:util'
 import { keysPath, readKeys } from '../../keys/key-store.ts'
-import { type KnownKeys, NO_KNOWN_KEYS } from '../../keys/key.ts'
+import { type KnownKeys, type NamedKey, NO_KNOWN_KEYS } from '../../keys/key.ts'
+import { NO_SHARED_KEYS, type SharedKeys, withEndsOf } from '../../keys/shared-keys.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { fileVersion } from '../../shared/private-files.ts'
 import { singleFlight } from '../../shared/single-flight.ts'
@@ -20,6 +22,9 @@ export class KeyFileWatch {
   readonly #path: string
   readonly #options: KeyFileWatchOptions
   #knownKeys = NO_KNOWN_KEYS
+  /** As the file says. Bounded by the keys that it may hold. */
+  #inFile: readonly NamedKey[] = []
+  #shared = NO_SHARED_KEYS
   #version: string | null = null
   #failedVersion: string | null | undefined
   /** Bounded by the keys that it may hold. */
@@ -55,6 +60,16 @@ export class KeyFileWatch {
     while (this.#lookOnce.running !== null) await this.#lookOnce.running
     await this.#lookOnce()
     return this.#failedVersion === undefined
+  }
+
+  /** Ends what a fleet has ended, also while the file cannot say so, since its disk is full. */
+  applyEnds(shared: SharedKeys): void {
+    this.#shared = shared
+    const keys = withEndsOf(shared, this.#inFile, Date.now())
+    if (isDeepStrictEqual(keys, this.#knownKeys.keys)) return
+    this.#knownKeys = { ...this.#knownKeys, keys }
+    this.#options.onChange(this.#knownKeys)
+    this.#options.log.info('named keys that the fleet has ended are no longer valid')
   }
 
   /** An unusable file changes nothing and is read again: it may be half written, and may revoke a key. */
@@ -93,7 +108,8 @@ export class KeyFileWatch {
         'the file of named keys is missing: they are no longer valid, and requests still need a key'
       )
     }
-    const keys = found?.keys ?? []
+    this.#inFile = found?.keys ?? []
+    const keys = withEndsOf(this.#shared, this.#inFile, Date.now())
     this.#knownKeys = { isKeyRequired: keys.length > 0 || this.#knownKeys.isKeyRequired, keys }
   }
 }

@@ -9,6 +9,8 @@ import { recordedLog } from '../../helper/recorded-log.ts'
 
 const ben = namedKey({ id: 'k_2', name: 'ben', hashes: [hashOfKey('ben')] })
 
+const shared = (key: NamedKey) => [key.id, { key, edits: 2, editedAt: 5 }] as const
+
 function rig(t: Test, read = readKeys) {
   const stateDir = t.testdir({})
   const path = keysPath(stateDir)
@@ -48,6 +50,32 @@ t.test('KeyFileWatch', (t) => {
     await keyFile.start()
     t.same(keyFile.knownKeys, { isKeyRequired: false, keys: [] })
     t.equal(text(), '')
+  })
+
+  t.test('ends what a fleet has ended, whatever its file says', async (t) => {
+    const { keyFile, put, after } = rig(t)
+    const [other] = [hashOfKey('old')]
+    const anna = namedKey({ hashes: [...namedKey().hashes, other] })
+    await keyFile.start()
+    await after(() => put(anna, ben))
+    const revokedAt = Date.now() - 1_000
+    const ended = { ...anna, hashes: [...namedKey().hashes, { ...other, until: revokedAt }] }
+    const known = new Map([shared(ended), shared({ ...ben, revokedAt })])
+    const told = await after(() => keyFile.applyEnds({ keys: known, gone: new Set() }))
+    t.same(told.keys, [ended, { ...ben, revokedAt }])
+    const ann = { ...anna, name: 'ann' }
+    const later = await after(() => put(ann, ben))
+    t.same(
+      later.keys,
+      [
+        { ...ended, name: 'ann' },
+        { ...ben, revokedAt }
+      ],
+      'also when it is read'
+    )
+    const gone = await after(() => keyFile.applyEnds({ keys: new Map(), gone: new Set([ben.id]) }))
+    t.same(gone.keys[0], ann)
+    t.type(gone.keys[1]?.revokedAt, 'number')
   })
 
   t.test('tells of every change', async (t) => {
