@@ -35,6 +35,7 @@ const UNEVEN: readonly FaultName[] = ['clock', 'pause', 'pause primary']
 const MINUTE_MS = 60_000
 /** A request may reach its worker so much later than its client sent it. */
 const LATE_MS = 1_000
+const EVEN_MINUTE_MS = MINUTE_MS - LATE_MS
 const DAY_MS = 86_400_000
 /** A Monday, epoch ms. */
 const MONDAY = 4 * DAY_MS
@@ -200,9 +201,11 @@ export class WorldKeys {
     else if (SPENT.test(body)) this.#checkSpent(found)
     // Where no worker is left, the kernel resets what comes, and no gateway knows of it. Nor does a client that got nothing.
     const isCounted = found.wasSent || (end !== 'broken' && end !== 'left')
-    if (!mayBeRefused && isCounted) booked.counted.push({ at: found.at, life: found.life })
-    if (plan.requestsPerMinute !== null && !mayBeRefused && this.#areMinutesEven)
-      this.#checkRate(found.key, found.at)
+    if (!mayBeRefused && isCounted) {
+      booked.counted.push({ at: found.at, life: found.life })
+      if (plan.requestsPerMinute !== null && this.#areMinutesEven)
+        this.#checkRate(found.key, found.at)
+    }
     this.#asks.delete(id)
   }
 
@@ -242,18 +245,22 @@ export class WorldKeys {
     return this.#world.now - (now - beginningOf(period, now))
   }
 
-  /** Any minute touches two of the clock's, and each has the whole limit. A gateway that starts again counts its minute anew. */
+  /**
+   * Any minute touches two of the clock's, and each has the whole limit. A gateway that starts again counts its minute anew.
+   * Looks at each minute in which a question of `at` is, as those that began after it may have ended before.
+   */
   #checkRate(key: number, at: number): void {
     const limit = this.#plans[key]?.requestsPerMinute ?? Infinity
     const most = limit * (1 + (this.#fleet?.losses ?? 0))
-    const last = this.#bookedOf(key).counted.filter(
-      (one) =>
-        one.at > at - MINUTE_MS + LATE_MS &&
-        one.at <= at &&
-        one.life.start === one.life.gateway.starts
+    const near = this.#bookedOf(key).counted.filter(
+      (one) => Math.abs(one.at - at) < EVEN_MINUTE_MS && one.life.start === one.life.gateway.starts
     )
-    if (last.length > 2 * most)
-      this.#refuse(`key ${key} has asked ${last.length} times in a minute, and may ${most} times`)
+    for (const { at: end } of near) {
+      if (end < at) continue
+      const { length } = near.filter((one) => one.at > end - EVEN_MINUTE_MS && one.at <= end)
+      if (length > 2 * most)
+        this.#refuse(`key ${key} has asked ${length} times in a minute, and may ${most} times`)
+    }
   }
 
   /** Reads the books once their gateways have ended: their sums are equal, and nothing is held any more. */
