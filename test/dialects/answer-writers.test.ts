@@ -17,7 +17,8 @@ import {
   oneof,
   property,
   record,
-  string
+  string,
+  codePoint
 } from '../helper/fast-check.ts'
 import { readOpenAiStream } from '../helper/openai-grammar.ts'
 import { readParts, summarize } from '../helper/read-answer.ts'
@@ -32,7 +33,7 @@ import { closing, cutAt, text, tool } from '../helper/upstream-events.ts'
 
 const openAi = replyPlan({ reasoning: 'native' })
 const anthropic = replyPlan({ dialect: 'anthropic-messages', reasoning: 'native' })
-const words = string({ unit: 'binary', maxLength: 12 })
+const words = string({ unit: codePoint, maxLength: 12 })
 
 /** One thing that a model does, as the events it takes, cut anywhere. */
 const step: Arbitrary<readonly UpstreamEvent[]> = oneof(

@@ -9,6 +9,17 @@ import { isNightly } from './nightly.ts'
 
 export * from 'fast-check'
 
+const SURROGATES = 0x800
+const FIRST_SURROGATE = 0xd800
+
+/**
+ * Any code point, for texts of any characters. Use it instead of fast-check's `unit: 'binary'`, which takes a second and more of
+ * CPU time per process to list all of them.
+ */
+export const codePoint: fc.Arbitrary<string> = fc
+  .integer({ min: 0, max: 0x10ffff - SURROGATES })
+  .map((n) => String.fromCodePoint(n < FIRST_SURROGATE ? n : n + SURROGATES))
+
 /** What a fuzzing run tells a test file; see `test/fuzz/run-fuzz.ts`. */
 interface Orders {
   readonly seed: number

@@ -13,7 +13,8 @@ import {
   oneof,
   property,
   record,
-  string
+  string,
+  codePoint
 } from '../../helper/fast-check.ts'
 import { readParts, summarize } from '../../helper/read-answer.ts'
 import { replyPlan } from '../../helper/reply-plan.ts'
@@ -445,7 +446,7 @@ t.test('usage', async (t) => {
 
 t.test('loses and doubles nothing, however the upstream cuts it', async () => {
   const piece = oneof(
-    record({ words: string({ unit: 'binary', minLength: 1, maxLength: 30 }) }),
+    record({ words: string({ unit: codePoint, minLength: 1, maxLength: 30 }) }),
     record({ input: string({ maxLength: 10 }) })
   )
   const plans = constantFrom(
