@@ -45,6 +45,8 @@ t.test('stored responses and compactions are those of the whole fleet', { skip }
     t.match(await refusal(b.responses.retrieve(id)), { status: 404 })
     t.match(await refusal(b.responses.delete(id)), { status: 404 }, 'there is none any more')
     await gone(a.responses, id)
+    // Its input has a file of its own, which goes a moment later.
+    await until(async () => (await refusal(a.responses.inputItems.list(id))) !== null)
     t.match(await refusal(a.responses.inputItems.list(id)), { status: 404 })
     const next = { model, input: 'on', previous_response_id: id }
     for (const client of [a, b]) {
