@@ -110,15 +110,15 @@ export function isInFile(shared: SharedKeys, file: readonly NamedKey[]): boolean
   })
 }
 
-/** A file's keys, none of which is valid for longer than another version says. */
+/** A file's keys that are not gone, none of which is valid for longer than another version says. */
 export function withEndsOf(
   { keys, gone }: SharedKeys,
-  file: readonly NamedKey[],
-  now: number
+  file: readonly NamedKey[]
 ): readonly NamedKey[] {
-  return file.map((key) => {
+  const left = file.filter(({ id }) => !gone.has(id))
+  return left.map((key) => {
     const other = keys.get(key.id)?.key
-    const revokedAt = earliest(key.revokedAt, gone.has(key.id) ? now : (other?.revokedAt ?? null))
+    const revokedAt = earliest(key.revokedAt, other?.revokedAt ?? null)
     const ends = new Map(other?.hashes.map(({ sha256, until }) => [sha256, until]))
     const hashes = key.hashes.map(({ sha256, until }) => ({
       sha256,

@@ -24,6 +24,7 @@ export class KeyFileWatch {
   #knownKeys = NO_KNOWN_KEYS
   /** As the file says. Bounded by the keys that it may hold. */
   #inFile: readonly NamedKey[] = []
+  /** What the fleet said last. Bounded like the record of its keys. */
   #shared = NO_SHARED_KEYS
   #version: string | null = null
   #failedVersion: string | null | undefined
@@ -65,7 +66,7 @@ export class KeyFileWatch {
   /** Ends what a fleet has ended, also while the file cannot say so, since its disk is full. */
   applyEnds(shared: SharedKeys): void {
     this.#shared = shared
-    const keys = withEndsOf(shared, this.#inFile, Date.now())
+    const keys = withEndsOf(shared, this.#inFile)
     if (isDeepStrictEqual(keys, this.#knownKeys.keys)) return
     this.#knownKeys = { ...this.#knownKeys, keys }
     this.#options.onChange(this.#knownKeys)
@@ -109,7 +110,10 @@ export class KeyFileWatch {
       )
     }
     this.#inFile = found?.keys ?? []
-    const keys = withEndsOf(this.#shared, this.#inFile, Date.now())
-    this.#knownKeys = { isKeyRequired: keys.length > 0 || this.#knownKeys.isKeyRequired, keys }
+    const keys = withEndsOf(this.#shared, this.#inFile)
+    this.#knownKeys = {
+      isKeyRequired: this.#inFile.length > 0 || this.#knownKeys.isKeyRequired,
+      keys
+    }
   }
 }
