@@ -24,7 +24,7 @@ export class KeyFileWatch {
   #knownKeys = NO_KNOWN_KEYS
   /** As the file says. Bounded by the keys that it may hold. */
   #inFile: readonly NamedKey[] = []
-  /** What the fleet said last. Bounded like the record of its keys. */
+  /** The fleet's last word on its keys. Bounded like the record of its keys. */
   #shared = NO_SHARED_KEYS
   #version: string | null = null
   #failedVersion: string | null | undefined
