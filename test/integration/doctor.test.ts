@@ -19,6 +19,7 @@ import type { AccountFigures } from '../../src/simulator/account.ts'
 import { farFromMidnight } from '../helper/far-from-midnight.ts'
 import { CountingProxy } from '../helper/counting-proxy.ts'
 import { deafPort } from '../helper/deaf-port.ts'
+import { freePort } from '../helper/free-port.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { NameServer } from '../helper/name-server.ts'
 import { openBook } from '../helper/open-book.ts'
@@ -345,11 +346,8 @@ const broken: readonly BrokenSetUp[] = [
   },
   {
     name: 'a port where nobody listens',
-    async breakIt(t) {
-      const server = createTcpServer()
-      const url = await listen(t, server)
-      server.close()
-      return { env: { KIRO_API_URL: url.origin } }
+    async breakIt() {
+      return { env: { KIRO_API_URL: `http://127.0.0.1:${await freePort()}` } }
     },
     id: 'host-refused',
     what: /refused the connection \(ECONNREFUSED\)/,
@@ -378,11 +376,9 @@ const broken: readonly BrokenSetUp[] = [
   },
   {
     name: 'a proxy that does not run',
-    async breakIt(t) {
-      const server = createTcpServer()
-      const { port } = await listen(t, server)
-      server.close()
-      return { env: { VPN_PROXY_URL: `http://user:${SECRETS.password}@127.0.0.1:${port}` } }
+    async breakIt() {
+      const host = `127.0.0.1:${await freePort()}`
+      return { env: { VPN_PROXY_URL: `http://user:${SECRETS.password}@${host}` } }
     },
     id: 'proxy-unreachable',
     what: /cannot be used \(ECONNREFUSED\)/,

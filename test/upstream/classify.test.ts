@@ -9,6 +9,7 @@ import {
   type FailureContext,
   isConnectFailure
 } from '../../src/upstream/classify.ts'
+import { freePort } from '../helper/free-port.ts'
 
 const context: FailureContext = { url: 'https://host.example/path?q=1', phase: 'connecting' }
 
@@ -20,11 +21,7 @@ t.test('classifyFailure() tells real failures apart', (t) => {
     t.match(error.message, /DNS.*KIRO_API_URL/)
   })
   t.test('a port where nobody listens', async (t) => {
-    const server = createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const { port } = server.address() as AddressInfo
-    await new Promise((resolve) => server.close(resolve))
-    const error = await failure(t, `http://127.0.0.1:${port}`, 'connecting')
+    const error = await failure(t, `http://127.0.0.1:${await freePort()}`, 'connecting')
     t.equal(error.code, 'GW_UPSTREAM_CONNECT')
     t.match(error.message, 'The upstream refused the connection (ECONNREFUSED')
   })

@@ -6,6 +6,7 @@ import { openSocket } from '../../src/upstream/connections/open-socket.ts'
 import { chooseProxy, proxyOf } from '../../src/upstream/proxy/proxy.ts'
 import { CountingProxy, type ProxyKind } from '../helper/counting-proxy.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
+import { freePort } from '../helper/free-port.ts'
 import { inTime, SETTLE_MS } from '../helper/in-time.ts'
 import { connectionPool, RecordedExchange } from '../helper/recorded-exchange.ts'
 import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
@@ -184,10 +185,7 @@ for (const kind of kinds) {
   })
 
   t.test(`${kind}: nobody listens at the proxy's port`, async (t) => {
-    const server = createServer()
-    const { port } = await serverUrl(server)
-    await new Promise((resolve) => server.close(resolve))
-    const error = await failureOf(t, `${kind}://127.0.0.1:${port}`)
+    const error = await failureOf(t, `${kind}://127.0.0.1:${await freePort()}`)
     t.equal(error.code, 'GW_UPSTREAM_CONNECT')
     t.match(error.message, /refused the connection \(ECONNREFUSED\).*VPN_PROXY_URL/)
   })
