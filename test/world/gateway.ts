@@ -60,6 +60,8 @@ export class WorldGateway {
   startsLateMs = 0
   /** Called for each worker that is killed. */
   onKilled: (worker: Actor) => void = () => {}
+  /** Called when the primary has taken a report of the permits of a worker. */
+  onReport: () => void = () => {}
 
   constructor(options: GatewayOptions) {
     this.#options = options
@@ -184,6 +186,9 @@ export class WorldGateway {
     this.#workers.add(child)
     child.actor.onGone.add(() => this.#workers.delete(child))
     child.onKilled = () => this.onKilled(child.actor)
+    child.onHeard = (type) => {
+      if (type === 'lease.report') this.onReport()
+    }
     return child
   }
 

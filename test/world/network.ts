@@ -14,6 +14,8 @@ const GATHERED_MS = 3
 const BACKLOG_MS = 20
 /** For FIN-WAIT-2 of a process that is gone. */
 const ORPHAN_MS = 60_000
+/** A reset has overtaken what is sent so much later, ms. */
+const NEWS_MS = 10
 
 /** How one connection behaves. */
 export interface LinkNature {
@@ -46,6 +48,8 @@ export class Network {
   onConnection: (port: number) => void = () => {}
   /** Called for what a client writes, before it travels. */
   onSent: (link: Link, bytes: Buffer) => void = () => {}
+  /** Called for what a client begins to write after it has read that the server will send no more. */
+  onSentAfterEnd: (link: Link, bytes: Buffer) => void = () => {}
   /** Called for a connection that is refused, or whose first packet is lost. */
   onUnreachable: (link: Link) => void = () => {}
   /** Called for a connection on which nothing arrives any more. */
@@ -84,11 +88,16 @@ export class Network {
   /** Connections that the kernel behind a port has, but for those whose other end cannot be heard any more. */
   openAt(port: number): number {
     let open = 0
-    for (const link of this.links) {
-      const { server, isAtServer, isVanished, isDropped } = link
-      const isOver = isVanished || isDropped || server?.isGone === true || server?.isCutOff === true
-      if (link.port === port && isAtServer && !isOver) open += 1
-    }
+    for (const link of this.links) if (link.port === port && link.isCounted) open += 1
+    return open
+  }
+
+  /** Those of them that this process has opened, and has not closed so long ago that the other end knows of it. */
+  openOf(process: Actor, port: number): number {
+    const since = this.world.now - NEWS_MS
+    let open = 0
+    for (const { client, port: to, isCounted } of this.links)
+      if (client.actor === process && to === port && isCounted && client.goneAt > since) open += 1
     return open
   }
 
@@ -179,6 +188,13 @@ export class Link {
     return client.isQuiet && server.isQuiet && !client.writableEnded && !server.writableEnded
   }
 
+  /** The server's kernel has it, and both ends can hear of each other. */
+  get isCounted(): boolean {
+    const { server, isAtServer, isVanished, isDropped } = this
+    if (!isAtServer || isVanished || isDropped) return false
+    return server === null || (!server.isGone && !server.isCutOff)
+  }
+
   peerOf(end: WorldSocket): WorldSocket | null {
     return end === this.client ? this.server : this.client
   }
@@ -225,12 +241,16 @@ export class WorldSocket extends Socket {
   #received = 0
   #lastArrivalAt = 0
   #isFinSent = false
+  /** Virtual ms at which the process read that the peer will send no more. */
+  #endedAt = Infinity
   #isReset = false
   #willReset = false
   #keepAliveMs: number | null = null
   #idle: { readonly timer: NodeJS.Timeout; readonly ms: number } | null = null
   /** The kernel has nothing of it any more. */
   isGone = false
+  /** Virtual ms of that. */
+  goneAt = Infinity
   /** Number of the question that it is for, at the end of whoever asks; `null` while none is known. */
   carries: number | null = null
   /** What it carried when it was hit, or its worker, for the first time; `null` before. */
@@ -416,6 +436,7 @@ export class WorldSocket extends Socket {
       if (packet === undefined) return
       this.#touch()
       if (packet.type === 'fin') {
+        this.#endedAt = this.#network.world.now
         this.push(null)
         this.read(0)
         return
@@ -517,7 +538,10 @@ export class WorldSocket extends Socket {
 
   #send(bytes: Buffer): void {
     this.#unread += bytes.length
-    if (this.#link?.client === this) this.#network.onSent(this.#link, bytes)
+    if (this.#link?.client === this) {
+      this.#network.onSent(this.#link, bytes)
+      if (this.#network.world.now > this.#endedAt) this.#network.onSentAfterEnd(this.#link, bytes)
+    }
     for (const piece of this.#piecesOf(bytes)) this.#travel({ type: 'bytes', bytes: piece })
   }
 
@@ -618,6 +642,7 @@ export class WorldSocket extends Socket {
     const isReset = this.#willReset || hasUnread
     if (!isReset && !this.#isReset && (link?.isEstablished ?? false)) this.#sendFin()
     this.isGone = true
+    this.goneAt = this.#network.world.now
     if (link?.client === this)
       this.#network.world.note(`:${this.localPort} is ${isReset ? 'reset' : 'closed'}`, this.actor)
     this.actor.onGone.delete(this.#onActorGone)

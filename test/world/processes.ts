@@ -49,6 +49,8 @@ export class WorldProcess extends EventEmitter {
   #isConnected = true
   /** Called when a signal ends it, while its connections are still there. */
   onKilled: () => void = () => {}
+  /** Called when its parent has taken a message of this type from it. */
+  onHeard: (type: unknown) => void = () => {}
 
   /** `lateMs`: so much later than usual it begins to run. */
   constructor(
@@ -94,9 +96,12 @@ export class WorldProcess extends EventEmitter {
     const copy = copyOf(message)
     const arrivesIn = this.#delayAfter(this.#lastUp)
     this.#lastUp = this.#world.now + arrivesIn
-    this.#world.after(arrivesIn, () => this.emit('message', copy()), {
-      actor: this.#parent
-    })
+    const type: unknown = Reflect.get(message, 'type')
+    const arrive = (): void => {
+      this.emit('message', copy())
+      this.onHeard(type)
+    }
+    this.#world.after(arrivesIn, arrive, { actor: this.#parent })
     process.nextTick(done, null)
     return true
   }

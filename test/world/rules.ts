@@ -64,6 +64,8 @@ const MORE_TIMERS = 3
 const PRIMARY_PATIENCE_MS = 4_000
 const PRIMARY_SILENT = /primary process does not respond/
 
+/** How a request begins. */
+const REQUEST = /^(?:GET|POST) /
 /** In the words of each dialect. */
 const POOL_TIMEOUT = /PoolTimeout/
 
@@ -145,6 +147,11 @@ export class Rules {
         if (!this.touches.onDeath(worker))
           this.#refuse(`${worker.name} is killed, and it did nothing wrong`)
       }
+    for (const gateway of options.gateways) gateway.onReport = () => this.#checkCovered(gateway)
+    options.network.onSentAfterEnd = ({ port, client }, bytes) => {
+      if (port === UPSTREAM_PORT && REQUEST.test(bytes.toString('latin1', 0, 8)))
+        this.#refuse(`:${client.localPort} was used again although the upstream had ended it`)
+    }
     options.network.onConnection = (port) => {
       if (port === UPSTREAM_PORT) this.#onConnection()
     }
@@ -262,7 +269,10 @@ export class Rules {
 
   #onConnection(): void {
     const { world, network, gateways, expected } = this.#options
-    for (const gateway of gateways) this.#checkLedger(gateway)
+    for (const gateway of gateways) {
+      this.#checkLedger(gateway)
+      this.#checkCovered(gateway)
+    }
     const open = network.openAt(UPSTREAM_PORT)
     const limits = gateways.map(({ config }) => config.pool.maxConnections ?? Infinity)
     const most = expected ?? Math.min(...limits)
@@ -280,6 +290,21 @@ export class Rules {
       this.#refuse(`the upstream has ${open} connections, and ${allowed} are allowed`)
     if (gateways.length > 1 && leased > Math.max(most, before))
       this.#refuse(`${leased} permits are leased in the fleet, and there are ${most}`)
+  }
+
+  /** Each connection that the upstream counts has a permit, until the upstream has let go of it. */
+  #checkCovered(gateway: WorldGateway): void {
+    if (!gateway.isServing) return
+    const { members, maxConnections } = gateway.primary.budget.state()
+    if (maxConnections === null) return
+    const actors = [gateway.primaryActor, ...gateway.workers().map(({ actor }) => actor)]
+    for (const actor of actors) {
+      const end = actor === gateway.primaryActor ? 'control' : ` pid ${actor.pid}`
+      const leased = members.find(({ member }) => member.endsWith(end))?.leased ?? 0
+      const open = this.#options.network.openOf(actor, UPSTREAM_PORT)
+      if (open > leased)
+        this.#refuse(`${actor.name} has ${open} connections to the upstream, and ${leased} permits`)
+    }
   }
 
   /** More may be leased than there is after the budget has shrunk, and then it gets less and less. */
