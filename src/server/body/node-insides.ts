@@ -25,8 +25,8 @@ export function holdListening(server: Server, onSocket: (begin: () => void) => v
 const PARSE_NO_MORE = 2
 
 /**
- * Enables `cutOffBehind()`: thousands of requests fit into one read, and Node parses all before the first
- * can be answered. Returns false without such a parser.
+ * Enables `cutOffBehind()`: thousands of requests fit into one read, and Node parses all before the first can be answered.
+ * Goes on behind an upgrade that nobody takes. Returns false without such a parser.
  * Node 24 stops parsing at an upgrade. Node 26 goes on with its body and all requests behind it, and hands
  * out something else than the socket while the body is incomplete.
  */
@@ -37,10 +37,43 @@ export function stopAtUpgrades(socket: Socket): boolean {
   Object.assign(Object(parser), {
     onIncoming(request: IncomingMessage, ...rest: readonly unknown[]): unknown {
       const next: unknown = Reflect.apply(onIncoming, parser, [request, ...rest])
-      return Reflect.get(request, 'upgrade') === true ? PARSE_NO_MORE : next
+      if (Reflect.get(request, 'upgrade') === true) return PARSE_NO_MORE
+      if (request.headers.upgrade !== undefined) goOnBehind(request, Object(parser))
+      return next
     }
   })
   return true
+}
+
+/** The last request that each of `goOnBehind()`'s handlers waits for. */
+const awaited = new WeakMap<object, IncomingMessage>()
+
+/**
+ * Parses what follows a request whose upgrade nobody takes, as of a client that would rather speak HTTP/2. The parser stops
+ * behind it for the other protocol, and Node drops what it has read of that: requests that would have no answer.
+ */
+function goOnBehind(request: IncomingMessage, parser: object): void {
+  const slot = slotOf(parser, 'kOnExecute')
+  const onExecute: unknown = slot === null ? null : Reflect.get(parser, slot)
+  if (slot === null || typeof onExecute !== 'function') return
+  if (awaited.has(onExecute)) return void awaited.set(onExecute, request)
+  /** `parsed`: bytes, or an error. `read`: what they are of; without it, what the parser itself has read. */
+  const goOn = (parsed: unknown, read: unknown = call(parser, 'getCurrentBuffer')): void => {
+    const isWhole = awaited.get(goOn)?.complete === true
+    if (isWhole) Reflect.set(parser, slot, onExecute)
+    Reflect.apply(onExecute, undefined, [parsed, read])
+    const isOpen = Reflect.get(request.socket, 'parser') === parser
+    if (!isWhole || !isOpen || typeof parsed !== 'number' || !(read instanceof Buffer)) return
+    const left = read.subarray(parsed)
+    if (left.byteLength > 0) call(parser, slot, call(parser, 'execute', left), left)
+  }
+  awaited.set(goOn, request)
+  Reflect.set(parser, slot, goOn)
+}
+
+function call(parser: object, name: string | number, ...args: readonly unknown[]): unknown {
+  const method: unknown = Reflect.get(parser, name)
+  return typeof method === 'function' ? Reflect.apply(method, parser, args) : undefined
 }
 
 /** Marks a new request as an upgrade: Node parses no further and gives the socket away. */
@@ -51,8 +84,9 @@ export function cutOffBehind(request: IncomingMessage): void {
 /** Node's handler for a chunk of a body, the same for all parsers. */
 let onBody: unknown = null
 
-function chunkSlotOf(parser: unknown): PropertyKey | null {
-  const slot: unknown = Reflect.get(Object(Reflect.get(Object(parser), 'constructor')), 'kOnBody')
+/** The place of a handler in a parser. */
+function slotOf(parser: unknown, name: 'kOnBody' | 'kOnExecute'): number | null {
+  const slot: unknown = Reflect.get(Object(Reflect.get(Object(parser), 'constructor')), name)
   return typeof slot === 'number' ? slot : null
 }
 
@@ -62,7 +96,7 @@ function chunkSlotOf(parser: unknown): PropertyKey | null {
  */
 export function takeChunks(socket: Socket): boolean {
   const parser: unknown = Reflect.get(socket, 'parser')
-  const slot = chunkSlotOf(parser)
+  const slot = slotOf(parser, 'kOnBody')
   if (slot === null) return false
   onBody ??= Reflect.get(Object(parser), slot)
   return Reflect.set(Object(parser), slot, onBody)
@@ -74,7 +108,7 @@ export function takeChunks(socket: Socket): boolean {
  */
 function skipRead(socket: Socket): void {
   const parser: unknown = Reflect.get(socket, 'parser')
-  const slot = chunkSlotOf(parser)
+  const slot = slotOf(parser, 'kOnBody')
   if (slot === null || onBody === null) return
   Reflect.set(Object(parser), slot, null)
   setImmediate(() => Reflect.set(Object(parser), slot, onBody))

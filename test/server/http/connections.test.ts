@@ -145,6 +145,36 @@ t.test('requests that a client sends before it has an answer', (t) => {
     t.equal(stand.connections.size, 1, 'and the connection stays')
   })
 
+  t.test(
+    'are answered behind one whose upgrade nobody takes, in the same read and in later ones',
+    async (t) => {
+      const stand = await setUp(t)
+      const client = await stand.client()
+      const h2c =
+        'connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n'
+      const upgrade = GET.replace('\r\n\r\n', `\r\n${h2c}\r\n`)
+      const unlisted = GET.replace('\r\n\r\n', '\r\nupgrade: h2c\r\n\r\n')
+      const post = `POST / HTTP/1.1\r\nhost: a\r\n${h2c}content-length: 4\r\n\r\nbo`
+      let seen = ''
+      client.on('data', (chunk: Buffer) => {
+        seen += chunk.toString()
+      })
+      const answers = async (count: number): Promise<void> => {
+        while (seen.split('HTTP/1.1 200').length <= count) await once(client, 'data')
+      }
+      client.write(upgrade + GET + unlisted + upgrade + GET)
+      await answers(5)
+      client.write(post)
+      while (stand.requests.length < 6) await turn()
+      client.write(`dy${GET}${upgrade}`)
+      await answers(8)
+      client.write(GET)
+      await answers(9)
+      t.equal(stand.requests.length, 9, 'each once')
+      t.equal(stand.connections.size, 1, 'and the connection stays')
+    }
+  )
+
   t.test('end the connection when they are many, after the answers to the first', async (t) => {
     const stand = await setUp(t)
     const client = await stand.client()
