@@ -117,15 +117,24 @@ export function withEndsOf(
 ): readonly NamedKey[] {
   const left = file.filter(({ id }) => !gone.has(id))
   return left.map((key) => {
-    const other = keys.get(key.id)?.key
-    const revokedAt = earliest(key.revokedAt, other?.revokedAt ?? null)
-    const ends = new Map(other?.hashes.map(({ sha256, until }) => [sha256, until]))
+    const other = keys.get(key.id)
+    if (other === undefined) return key
+    const revokedAt = earliest(key.revokedAt, other.key.revokedAt)
+    const ends = new Map(other.key.hashes.map(({ sha256, until }) => [sha256, until]))
+    const missingUntil = hasDropped(other.key, key) ? other.editedAt : null
     const hashes = key.hashes.map(({ sha256, until }) => ({
       sha256,
-      until: earliest(until, ends.get(sha256) ?? null)
+      until: earliest(until, ends.get(sha256) ?? (ends.has(sha256) ? null : missingUntil))
     }))
     return { ...key, revokedAt, hashes }
   })
+}
+
+/** True if `other` was rotated so often since `key` that its full list may lack hashes of `key`. */
+function hasDropped(other: NamedKey, key: NamedKey): boolean {
+  if (other.hashes.length < MAX_HASHES) return false
+  const known = new Set(key.hashes.map(({ sha256 }) => sha256))
+  return !other.hashes.some(({ sha256, until }) => until === null && known.has(sha256))
 }
 
 export function keysOf({ keys }: SharedKeys): readonly NamedKey[] {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { MAX_KEYS } from '../../src/keys/key-file.ts'
+import { MAX_HASHES, MAX_KEYS, rotateHashes } from '../../src/keys/key-file.ts'
 import {
   formatShared,
   isInFile,
@@ -11,6 +11,7 @@ import {
   type SharedKey,
   type SharedKeys,
   tidy,
+  withEndsOf,
   withFile
 } from '../../src/keys/shared-keys.ts'
 import type { NamedKey } from '../../src/keys/key.ts'
@@ -136,6 +137,28 @@ t.test('the text says the same, and nothing else is believed', async (t) => {
   t.equal(parseShared(text.replace('"edits":1', '"edits":-1')), null)
   t.equal(parseShared(text.replace('"edits":1', '"edits":1e300')), null)
   t.equal(parseShared(text.slice(0, -3)), null)
+})
+
+/** True if the secret of that hash is still good long after T. */
+function isValid(keys: readonly NamedKey[], sha256: string): boolean {
+  const hashes = keys.flatMap((key) => key.hashes).filter((one) => one.sha256 === sha256)
+  return hashes.some(({ until }) => until === null || until > T + 100)
+}
+
+t.test('a secret that was rotated away stays so for a file that is never written', async (t) => {
+  const { sha256 } = hashOfKey('old')
+  const anna = namedKey({ hashes: [hashOfKey('old')] })
+  let key = anna
+  let shared = ofKeys(anna)
+  for (let times = 1; times <= MAX_HASHES + 2; times += 1) {
+    const made = hashOfKey(`new ${times}`)
+    key = { ...key, hashes: rotateHashes(key.hashes, { sha256: made.sha256, until: T + times }) }
+    shared = merge(shared, withFile(shared, [key], T + times))
+    t.notOk(isValid(withEndsOf(shared, [anna]), sha256), `after ${times}`)
+    const next = hashOfKey(`next ${times}`)
+    const here = { ...key, hashes: rotateHashes(key.hashes, { sha256: next.sha256, until: T }) }
+    t.ok(isValid(withEndsOf(shared, [here]), next.sha256), 'but not a newer one')
+  }
 })
 
 t.test('withFile()', async (t) => {

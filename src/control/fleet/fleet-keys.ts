@@ -32,7 +32,7 @@ export interface FleetKeysOptions {
   readonly stateDir: string
   /** Puts in force what the file says now. Resolves with false if that cannot be read; reports why itself. */
   readonly onWritten: () => Promise<boolean>
-  /** Called before the file is written: what has ended is over even if it cannot be. */
+  /** Called before the file is written, and if it cannot be read: keys that have ended are over all the same. */
   readonly onMerged: (shared: SharedKeys) => void
   readonly onChange: () => void
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
@@ -56,6 +56,8 @@ export class FleetKeys {
   readonly #path: string
   readonly #knownPath: string
   #known: SharedKeys = NO_SHARED_KEYS
+  /** Keys not yet in the file. Their ends hold even if Valkey loses them. Bounded by MAX_KEYS. */
+  #unwritten: SharedKeys = NO_SHARED_KEYS
   #version: string | null | undefined
   #problem: string | null = 'This gateway is waiting for the named keys of its fleet.'
   /** True if this gateway goes by what was written last. */
@@ -129,14 +131,16 @@ export class FleetKeys {
   /** Makes file and record equal. Rejects if Valkey does not answer, or the file cannot be read or written. */
   async #meet(): Promise<void> {
     const { records, seal, log } = this.#options
-    await this.#takeFile()
+    await this.#takeFile().catch(async (cause: unknown) => {
+      this.#mergeWith(this.#read(await records.read(RECORD))) // or a damaged file would keep revoked keys valid
+      throw cause
+    })
+    this.#mergeWith(null) // changes of the file count without Valkey, too
     let record = await records.read(RECORD)
     for (let tries = 0; tries < MAX_TRIES; tries += 1) {
       const found = this.#read(record)
-      const both = tidy(found === null ? this.#known : merge(this.#known, found))
-      if (both === null) throw new Error('the fleet has too many named keys: revoke some')
-      this.#options.onMerged(both)
-      await this.#write(both)
+      await this.#write(this.#mergeWith(found))
+      this.#unwritten = NO_SHARED_KEYS
       const isThere =
         found === null ? this.#known.keys.size === 0 : isSameShared(found, this.#known)
       if (isThere) return
@@ -153,6 +157,17 @@ export class FleetKeys {
       record = answer.record
     }
     throw new Error('the named keys of the fleet keep changing')
+  }
+
+  /** Merges the keys that this gateway knows with those of the fleet, and applies their ends. Throws if a file cannot hold them. */
+  #mergeWith(found: SharedKeys | null): SharedKeys {
+    const here = merge(this.#known, this.#unwritten)
+    const both = found === null ? here : merge(here, found)
+    this.#options.onMerged(both)
+    const neat = tidy(both)
+    if (neat === null) throw new Error('the fleet has too many named keys: revoke some')
+    this.#unwritten = neat
+    return neat
   }
 
   #read({ value }: FleetRecord): SharedKeys | null {

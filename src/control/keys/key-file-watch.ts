@@ -22,7 +22,7 @@ export class KeyFileWatch {
   readonly #path: string
   readonly #options: KeyFileWatchOptions
   #knownKeys = NO_KNOWN_KEYS
-  /** As the file says. Bounded by the keys that it may hold. */
+  /** Keys as the file has them. Bounded by the keys that it may hold. */
   #inFile: readonly NamedKey[] = []
   /** The fleet's last word on its keys. Bounded like the record of its keys. */
   #shared = NO_SHARED_KEYS
@@ -63,14 +63,14 @@ export class KeyFileWatch {
     return this.#failedVersion === undefined
   }
 
-  /** Ends what a fleet has ended, also while the file cannot say so, since its disk is full. */
+  /** Ends keys and secrets that a fleet has ended, even while the file cannot be written or read. */
   applyEnds(shared: SharedKeys): void {
     this.#shared = shared
     const keys = withEndsOf(shared, this.#inFile)
     if (isDeepStrictEqual(keys, this.#knownKeys.keys)) return
     this.#knownKeys = { ...this.#knownKeys, keys }
     this.#options.onChange(this.#knownKeys)
-    this.#options.log.info('named keys that the fleet has ended are no longer valid')
+    this.#options.log.info('named keys were revoked or rotated in the fleet')
   }
 
   /** An unusable file changes nothing and is read again: it may be half written, and may revoke a key. */
