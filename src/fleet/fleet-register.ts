@@ -18,7 +18,7 @@ export class FleetRegister {
   #rev = 0
   #lastEra = ''
   #grantable = 0
-  /** Era that lost something other than its state. */
+  /** Era that counts as lost although its state is there, since its beats went back. */
   #lostEra: string | null = null
 
   get state(): FleetState | null {

@@ -42,7 +42,7 @@ export const MAX_SHOWN_TURNS = 20
 
 /** Worker → primary. */
 export type DashboardWish =
-  /** Answered by `opened`. */
+  /** Asks to open pages; answered by `opened`, with as many as there is room for. */
   | { readonly name: 'open'; readonly requestId: number; readonly pages: number }
   | { readonly name: 'left'; readonly pages: number }
   /** The worker's SHOWN_METRICS; answers `look`, and `events` that ask for it with `requestId` 0. */

@@ -159,7 +159,10 @@ export const ErrorTable = {
     'busy',
     'The primary process does not respond: it hangs or was stopped. Running answers continue. Try again shortly; if that does not help, restart the gateway.'
   ),
-  GW_TRANSFORM_FAILED: entry('failed', 'The request could not be converted.'),
+  GW_TRANSFORM_FAILED: entry(
+    'failed',
+    'The gateway failed to convert the request. The reason is in its log under this request id.'
+  ),
   GW_TRANSFORM_QUEUE_FULL: entry(
     'busy',
     'Too many large requests are already waiting to be converted (TRANSFORM_MAX_QUEUE).'

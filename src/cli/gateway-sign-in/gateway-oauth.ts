@@ -71,7 +71,9 @@ export class GatewayOAuth {
       configuration.serverMetadata()
     for (const endpoint of [token, device]) {
       if (URL.parse(endpoint ?? '')?.origin !== server.origin)
-        throw operatorError(`${url} names no sign-in of its own. ${WHAT_IT_NEEDS}`)
+        throw operatorError(
+          `${url} offers no sign-in for devices at its own address. ${WHAT_IT_NEEDS}`
+        )
     }
     return new GatewayOAuth(url, configuration)
   }
@@ -139,8 +141,7 @@ function isInvalidGrant(cause: unknown): boolean {
   return cause instanceof WWWAuthenticateChallengeError && cause.status === 401
 }
 
-const WHAT_IT_NEEDS =
-  'It has to be a kiro-gateway whose devices may sign in (DEVICE_SIGN_IN is not off).'
+const WHAT_IT_NEEDS = 'Use the address of a kiro-gateway whose DEVICE_SIGN_IN is not off.'
 
 type TokenAnswer = Awaited<ReturnType<typeof refreshTokenGrant>>
 

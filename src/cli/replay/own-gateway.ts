@@ -115,7 +115,9 @@ async function urlOf(child: ChildProcess, signal: AbortSignal): Promise<string> 
   child.stderr?.on('data', (chunk: Buffer) => {
     said = (said + chunk.toString()).slice(-MAX_STDERR_CHARS)
   })
-  child.once('error', (cause) => reject(failed(`No gateway could be started: ${cause.message}.`)))
+  child.once('error', (cause) =>
+    reject(failed(`The gateway of the replay could not be started: ${cause.message}.`))
+  )
   child.once('close', () =>
     reject(failed(`The gateway of the replay exited at once:\n${said.trim()}`))
   )

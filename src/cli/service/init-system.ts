@@ -6,7 +6,7 @@ export interface ServiceFacts {
   readonly entry: string
   /** Working folder: `.env` and relative paths of settings are found there. */
   readonly folder: string
-  /** `null`: `.env` of the working folder. */
+  /** File of settings, by ENV_FILE; `null` for `.env` in the working folder. */
   readonly envFile: string | null
   /** Installing has enabled lingering, so uninstalling disables it. False if it was on before. */
   readonly lingers: boolean

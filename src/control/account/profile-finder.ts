@@ -72,7 +72,7 @@ export class ProfileFinder {
         return 'found'
       } catch (err) {
         if (signal.aborted) return 'unknown'
-        log.warn({ err, apiRegion }, 'profiles cannot be listed')
+        log.warn({ err, apiRegion }, 'the profiles of this account cannot be listed')
         outcome = 'unknown'
       }
     }

@@ -74,7 +74,7 @@ type Counting = { -readonly [Name in keyof EntryCounts]: EntryCounts[Name] } & {
   readonly attachments: UncountedText[]
 }
 
-/** Base64 that is not text of the request: its beginning, and its length. */
+/** Base64 data of an attachment, which is not counted as text: its start, by which it is found, and its length. */
 export interface UncountedText {
   readonly start: string
   readonly chars: number

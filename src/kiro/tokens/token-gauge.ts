@@ -18,7 +18,7 @@ const THOUSAND = 1000
 
 /** Beliefs before anything is measured: kiro-protocol knows of about 2,000 tokens that no client sent. */
 const FIRST_FACTORS = [1, 1, 1, 1, 1, 1, 1, 1, 2]
-/** A tokenizer makes more or fewer tokens of all texts alike, by about this share. */
+/** Spread that all kinds of text share: a tokenizer makes more or fewer tokens of all of them. */
 const COMMON_SPREAD = 0.15
 const TEXT_GROUPS = 4
 const FIRST_SPREADS = [0.05, 0.12, 0.25, 0.25, 0.3, 0.8, 0.4, 0.4, 0.5]

@@ -67,7 +67,7 @@ export class DashboardPages {
   }
 
   /**
-   * Resolves after the first events. `isAllowed` is asked again now and then.
+   * Resolves after the first events. `isAllowed` is asked again every 10 s.
    * @throws {GatewayError} GW_DASHBOARD_FULL, GW_PRIMARY_SILENT
    */
   open(response: ServerResponse, isAllowed: () => boolean): Promise<void> {

@@ -28,7 +28,7 @@ export type SocketClient = Pick<
 export interface SocketPlacesOfAll {
   /** Resolves with false if there is none, or the primary does not answer. `open`: ours, with the one to be opened. */
   ask(open: number): Promise<boolean>
-  /** Tells how many are left when one has ended. */
+  /** Tells the primary, after a WebSocket has ended, how many this worker still has. */
   tell(open: number): void
 }
 

@@ -54,7 +54,7 @@ export class BodyMemory implements BodyRoom, Disposable {
     this.largestBytes = largestThatFits(budget.totalBytes, inlineMaxBytes)
   }
 
-  /** Key whose memory it is. */
+  /** Key that the memory is reserved for. */
   get key(): string {
     return this.#options.key
   }

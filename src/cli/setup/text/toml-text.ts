@@ -218,7 +218,7 @@ function printKey(name: string): string {
   return /^[A-Za-z0-9_-]+$/.test(name) ? name : JSON.stringify(name)
 }
 
-/** One line. TOML knows all JSON escapes. */
+/** Formats a value on one line. Strings are those of JSON, whose escapes TOML has, too. */
 function print(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(print).join(', ')}]`
   if (!isJsonObject(value)) return JSON.stringify(value).replaceAll('\u007f', '\\u007f')
