@@ -44,7 +44,18 @@ export interface Outcome {
   /** How the answer ended: with its end marker, with an error of its dialect, cut off in the middle, or because the client left. */
   readonly end: 'whole' | 'cut short' | 'error' | 'broken' | 'left'
   readonly body: string
+  /** How an answer over HTTP has come, piece by piece; `null` for any other. */
+  readonly flow: Flow | null
 }
+
+/** Virtual ms. */
+export interface Flow {
+  /** From its first piece to its last. */
+  readonly lastedMs: number
+  readonly longestSilenceMs: number
+}
+
+type Judged = Omit<Outcome, 'flow'>
 
 const OK = 200
 const PATHS: Readonly<Record<DialectName, string>> = {
@@ -60,14 +71,19 @@ export async function askGateway(
   kept: ClientSocket | null = null
 ): Promise<Outcome> {
   const seen: Seen = { status: null, body: '' }
+  const arrivals = new Arrivals()
   const leaves = new AbortController()
   if (ask.leavesAfterMs !== null) setTimeout(() => leaves.abort(), ask.leavesAfterMs).unref()
   const isComplete = ask.isOnSocket
     ? await askBySocket(ask, seen, leaves.signal, kept)
-    : await askByHttp(ask, seen, leaves.signal)
-  const outcome: Outcome = leaves.signal.aborted
+    : await askByHttp(ask, seen, leaves.signal, (chunk) => {
+        arrivals.note(world.now)
+        seen.body += chunk
+      })
+  const judged: Judged = leaves.signal.aborted
     ? { status: seen.status, text: '', calls: [], end: 'left', body: seen.body }
     : judge(ask, seen, isComplete)
+  const outcome = { ...judged, flow: arrivals.flow }
   world.note(
     `ask-${ask.id} ends ${outcome.end} with ${outcome.status}, ${outcome.text.length} characters`
   )
@@ -100,7 +116,12 @@ async function askBySocket(
 }
 
 /** True if the answer is complete. */
-function askByHttp(ask: Ask, seen: Seen, leaves: AbortSignal): Promise<boolean> {
+function askByHttp(
+  ask: Ask,
+  seen: Seen,
+  leaves: AbortSignal,
+  keep = (chunk: string): void => void (seen.body += chunk)
+): Promise<boolean> {
   const { promise, resolve: end } = Promise.withResolvers<boolean>()
   const request = sendRequest({
     host: '127.0.0.1',
@@ -121,7 +142,7 @@ function askByHttp(ask: Ask, seen: Seen, leaves: AbortSignal): Promise<boolean> 
   request.once('response', (response) => {
     seen.status = response.statusCode ?? null
     request.off('close', onClose) // it may close before all is read
-    read(response, ask, (chunk) => (seen.body += chunk)).then(
+    read(response, ask, keep).then(
       () => end(true),
       () => end(false)
     )
@@ -129,6 +150,25 @@ function askByHttp(ask: Ask, seen: Seen, leaves: AbortSignal): Promise<boolean> 
   request.end(JSON.stringify(bodyOf(ask)))
   leaves.addEventListener('abort', () => request.destroy(), { once: true })
   return promise
+}
+
+/** When the pieces of one answer have come. */
+class Arrivals {
+  #firstAt: number | null = null
+  #lastAt = 0
+  #longestSilenceMs = 0
+
+  note(now: number): void {
+    if (this.#firstAt !== null)
+      this.#longestSilenceMs = Math.max(this.#longestSilenceMs, now - this.#lastAt)
+    this.#firstAt ??= now
+    this.#lastAt = now
+  }
+
+  get flow(): Flow | null {
+    if (this.#firstAt === null) return null
+    return { lastedMs: this.#lastAt - this.#firstAt, longestSilenceMs: this.#longestSilenceMs }
+  }
 }
 
 function keyOf({ key }: Ask): string {
@@ -206,7 +246,7 @@ function judge(
   ask: Ask,
   { status, body }: { readonly status: number | null; readonly body: string },
   isComplete: boolean
-): Outcome {
+): Judged {
   if (status === null || !isComplete) return { status, text: '', calls: [], end: 'broken', body }
   if (status !== OK) return { status, text: '', calls: [], end: 'error', body }
   return ask.isStreamed ? judgeStream(ask, body) : judgeWhole(ask, body)
@@ -220,7 +260,7 @@ interface Told {
   isError: boolean
 }
 
-function judgeStream({ dialect }: Ask, body: string): Outcome {
+function judgeStream({ dialect }: Ask, body: string): Judged {
   const told: Told = { text: '', calls: [], isWhole: false, isCut: false, isError: false }
   for (const block of body.split('\n\n')) {
     const line = block.split('\n').find((one) => one.startsWith('data: '))
@@ -298,7 +338,7 @@ const Tellers: Readonly<Record<DialectName, (event: Json, told: Told) => void>> 
   }
 }
 
-function judgeWhole({ dialect }: Ask, body: string): Outcome {
+function judgeWhole({ dialect }: Ask, body: string): Judged {
   const answer = JSON.parse(body) as Json
   const { text, calls, isCut } = Readers[dialect](answer)
   const end = isCut ? 'cut short' : 'whole'

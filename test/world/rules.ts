@@ -43,6 +43,13 @@ const NOTICED_MS = 27_000
 
 /** Until a request has reached its worker, is read and converted, and its refusal is on its way. */
 const LATE_MS = 10_000
+/** A question may be sent once more at once, on another connection, if its first one had been closed. */
+const MOST_AT_ONCE = 2
+/** An answer reaches the upstream's end of it, and a refusal its client, within so long. */
+const ON_THE_WAY_MS = 1_000
+/** Of answers that are shorter, or in fewer pieces, nobody sees how they come. */
+const SEEN_MS = 1_000
+const SEEN_PIECES = 6
 /** `UPSTREAM_MAX_ATTEMPTS`. */
 const MOST_ATTEMPTS = 3
 
@@ -82,6 +89,10 @@ interface Fresh {
 interface Open {
   readonly ask: Ask
   readonly at: number
+  /** Ms that the upstream was busy with it. */
+  busyMs: number
+  /** Under which the upstream knows it; `undefined` before. */
+  invocation?: unknown
 }
 
 export interface RuleOptions {
@@ -107,6 +118,8 @@ export class Rules {
   }
   readonly #options: RuleOptions
   readonly #open = new Map<number, Open>()
+  /** `HTTP_POOL_TIMEOUT` in ms. */
+  readonly #poolTimeoutMs: number
   /** Virtual ms that a request may wait for a connection. */
   readonly #longestWaitMs: number
   readonly touches: Touches
@@ -127,17 +140,26 @@ export class Rules {
     const most = options.character.maxConnections
     this.#budget = { most, since: -Infinity, before: most }
     const { HTTP_POOL_TIMEOUT: wait } = options.character.env
-    this.#longestWaitMs = wait === 'none' ? Infinity : Number(wait) * 1_000 + LATE_MS
-    const { world, character, fleet } = options
+    this.#poolTimeoutMs = wait === 'none' ? Infinity : Number(wait) * 1_000
+    this.#longestWaitMs = this.#poolTimeoutMs + LATE_MS
+    const { world, character } = options
     this.keys = new WorldKeys(world, character, options)
-    this.signIn = new WorldSignIn(world, character.signIn, fleet)
+    this.signIn = new WorldSignIn(world, character.signIn, options)
     options.upstream.onPresented = (token) => this.signIn.onPresented(token)
-    options.upstream.onAsked = (ask) => this.keys.onAsked(ask)
+    options.upstream.onAsked = (ask, invocation) => {
+      this.keys.onAsked(ask)
+      this.#checkInvocation(ask, invocation)
+    }
+    options.upstream.onOver = (ask, busyMs) => {
+      const open = this.#open.get(ask)
+      if (open !== undefined) open.busyMs += busyMs
+    }
     options.upstream.onMetered = (ask, credits) => this.keys.onMetered(ask, credits)
     this.touches = new Touches({
       ...options,
       isOpen: (ask) => this.#open.has(ask),
       onAttempt: (ask, attempt) => this.#checkAttempts(ask, attempt),
+      onSentAtOnce: (ask, times) => this.#checkPace(ask, times),
       onHang: ({ name }) => this.#refuse(`${name} stood still for long, and was not killed`)
     })
     options.network.onVanished = (link) => this.#lookWhetherItIsNoticed(link)
@@ -163,17 +185,18 @@ export class Rules {
 
   onAsk(ask: Ask): void {
     this.keys.onAsk(ask)
-    this.#open.set(ask.id, { ask, at: this.#options.world.now })
+    this.#open.set(ask.id, { ask, at: this.#options.world.now, busyMs: 0 })
     if (!this.#isLooking) this.#look()
   }
 
   onOutcome(ask: Ask, outcome: Outcome): void {
-    const isOpen = this.#open.delete(ask.id)
+    const open = this.#open.get(ask.id)
+    this.#open.delete(ask.id)
     this.counts[outcome.end] += 1
-    if (!isOpen) return this.#refuse(`ask-${ask.id} ended twice`)
+    if (open === undefined) return this.#refuse(`ask-${ask.id} ended twice`)
     if (outcome.end === 'left') this.#lookWhetherItIsLetGo(ask)
     this.keys.onOutcome(ask, outcome)
-    const problem = this.#problemOf(ask, outcome)
+    const problem = this.#problemOf(open, outcome)
     const causes = this.touches.causesOf(ask.id)
     this.touches.forget(ask.id)
     if (problem === null) return
@@ -184,21 +207,23 @@ export class Rules {
     )
   }
 
-  #problemOf(ask: Ask, outcome: Outcome): string | null {
+  #problemOf(open: Open, outcome: Outcome): string | null {
+    const { ask } = open
     const { end, status, text, body } = outcome
     if (end === 'left') return null
     if (!ask.text.startsWith(text)) return 'the client got something that the upstream has not said'
     const harm = this.touches.harmOf(ask.id)
     switch (end) {
       case 'whole':
-        return text === ask.text ? null : 'the answer looks whole, and is not'
+        if (text !== ask.text) return 'the answer looks whole, and is not'
+        return this.#cameAtOnce(open, outcome) ? 'what was said came late' : null
       case 'cut short':
         if (ask.words === 'sim:no-end') return null
         return text === ask.text
           ? 'a whole answer is called cut short'
           : 'an answer that broke is called cut short'
       case 'error':
-        if (this.keys.mayRefuse(ask, status) || this.#mayBeLate(body)) return null
+        if (this.keys.mayRefuse(ask, status) || this.#mayBeLate(open, body)) return null
         if (this.#options.fleet?.mayNotServe(ask.port, body) === true) return null
         if (this.#hasSilentPrimary(ask, body)) return null
         if (this.#wasGivenUp(ask, outcome)) return 'it was given up although it could be sent again'
@@ -262,9 +287,40 @@ export class Rules {
     world.after(NOTICED_MS, look, { actor: world.nature })
   }
 
-  /** Waits for a connection may be limited. */
-  #mayBeLate(body: string): boolean {
-    return this.#options.character.env['HTTP_POOL_TIMEOUT'] !== 'none' && POOL_TIMEOUT.test(body)
+  /** Waits for a connection may be limited. The time that the upstream was busy with the request is none. */
+  #mayBeLate({ ask, at, busyMs }: Open, body: string): boolean {
+    if (!POOL_TIMEOUT.test(body)) return false
+    const isUneven = this.touches.harmOf(ask.id) !== 'none' || this.touches.pausedUntil > at
+    const waitedMs = this.#options.world.now - at - (isUneven ? 0 : busyMs)
+    return waitedMs + ON_THE_WAY_MS >= this.#poolTimeoutMs
+  }
+
+  /** Whether most of a streamed answer came in one piece, although the upstream had said it bit by bit. */
+  #cameAtOnce({ ask, at }: Open, { flow }: Outcome): boolean {
+    const { isStreamed, words, restsMs, text, id } = ask
+    if (!isStreamed || flow === null || WISHED_FAULTS.includes(words) || restsMs > 0) return false
+    if (this.touches.harmOf(id) !== 'none' || this.touches.pausedUntil > at) return false
+    const pieces = [...shapeDeltas(saidOf(text), { events: undefined, size: undefined })].length
+    const isSeen = pieces >= SEEN_PIECES && flow.lastedMs >= SEEN_MS
+    return isSeen && flow.longestSilenceMs > flow.lastedMs / 2
+  }
+
+  /** The upstream must know a question that is sent again, or it would have it answered and paid twice. */
+  #checkInvocation(id: number, invocation: unknown): void {
+    const open = this.#open.get(id)
+    if (open === undefined) return
+    const before = open.invocation
+    open.invocation = invocation
+    // On a WebSocket clients ask again by themselves.
+    if (before === undefined || before === invocation || open.ask.isOnSocket) return
+    if (this.touches.harmOf(id) === 'none')
+      this.#refuse(`ask-${id} is sent again, and the upstream cannot know it`)
+  }
+
+  /** Between two attempts there is a pause. Another token is tried at once. */
+  #checkPace(ask: number, times: number): void {
+    const most = MOST_AT_ONCE * (this.#options.character.signIn === null ? 1 : 2)
+    if (times > most) this.#refuse(`ask-${ask} is sent ${times} times without a pause`)
   }
 
   #onConnection(): void {
@@ -462,6 +518,7 @@ export class Rules {
     if (busy > 0) this.#refuse(`the upstream still answers ${busy} requests`)
     for (const gateway of gateways) this.#checkBudget(gateway)
     this.#checkIdle()
+    this.signIn.checkFresh()
     if (fleet === null) return
     const most = Math.min(...gateways.map(({ config }) => config.pool.maxConnections ?? Infinity))
     const sizes = gateways.map(({ primary }) => primary.budget.state().maxConnections ?? 0)

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Chance } from './chance.ts'
 import type { WorldFleet } from './fleet.ts'
+import type { WorldGateway } from './gateway.ts'
 import { Violation, type World } from './world.ts'
 
 /** A sign-in whose refresh token can be presented once: each answer brings the next one. */
@@ -34,37 +35,87 @@ const STORED_MS = 5_000
 /** After a renewal in doubt, the access token of before ends about then. */
 const EARLY_MS = 30_000
 
-/** What must hold of the sign-in: no refresh token is presented twice, and the newest is kept for the next start. */
+/** A token is renewed at half its life or later, but for one that is found at a start. */
+const SOONEST = 1 / 3
+/** A renewal may be late by the longest pause between two attempts, and then some. */
+const LATE_MS = 120_000
+
+/**
+ * What must hold of the sign-in: no refresh token is presented twice, the newest is kept for the next start, and a new one is
+ * got in time, but not all the time.
+ */
 export class WorldSignIn {
   readonly #world: World
   /** When each refresh token was presented. */
   readonly #presented = new Map<string, number>()
   readonly #plan: SignInPlan | null
   readonly #fleet: WorldFleet | null
+  readonly #gateways: readonly Pick<WorldGateway, 'starts'>[]
+  /** Of all gateways at the last renewal. */
+  #startsBefore = 0
 
-  constructor(world: World, plan: SignInPlan | null, fleet: WorldFleet | null) {
+  constructor(
+    world: World,
+    plan: SignInPlan | null,
+    {
+      fleet,
+      gateways
+    }: {
+      readonly fleet: WorldFleet | null
+      readonly gateways: readonly Pick<WorldGateway, 'starts'>[]
+    }
+  ) {
     this.#world = world
     this.#plan = plan
     this.#fleet = fleet
+    this.#gateways = gateways
   }
 
   onPresented(token: string): void {
     this.#world.note(`is given refresh token ${this.#presented.size + 1}`)
+    this.#checkPause()
     const before = this.#presented.get(token)
     if (before !== undefined && !this.#wasInDoubt(before))
       this.#world.fail(new Violation('a refresh token was presented twice'))
     this.#presented.set(token, this.#world.now)
   }
 
+  get #lastAt(): number {
+    return Math.max(-Infinity, ...this.#presented.values())
+  }
+
+  get #lifetimeMs(): number {
+    return (this.#plan?.lifetimeS ?? 0) * 1e3
+  }
+
+  /** Gateways of a fleet may renew one after the other what only one of them has got. */
+  #checkPause(): void {
+    const starts = this.#gateways.reduce((sum, one) => sum + one.starts, 0)
+    const restedMs = this.#world.now - this.#lastAt
+    const isSameLife = starts === this.#startsBefore
+    this.#startsBefore = starts
+    if (this.#fleet === null && isSameLife && restedMs < this.#lifetimeMs * SOONEST)
+      this.#world.fail(
+        new Violation(`a sign-in is renewed ${restedMs.toFixed(0)} ms after a renewal`)
+      )
+  }
+
+  /** When all is as it should be, also while nobody asks: its token is renewed before it ends. */
+  checkFresh(): void {
+    if (this.#plan === null) return
+    const restedMs = this.#world.now - this.#lastAt
+    if (restedMs > this.#lifetimeMs + LATE_MS)
+      this.#world.fail(new Violation(`a sign-in was not renewed for ${restedMs.toFixed(0)} ms`))
+  }
+
   /** Whether a renewal is under way, or has just been: what it brings may not be stored yet. */
   get isRenewing(): boolean {
-    const last = Math.max(-Infinity, ...this.#presented.values())
-    return this.#world.now - last < STORED_MS
+    return this.#world.now - this.#lastAt < STORED_MS
   }
 
   /** In a fleet that was in trouble it may be presented once more when the access token has ended (`docs/fleet.md`). */
   #wasInDoubt(before: number): boolean {
-    const restMs = ((this.#plan?.lifetimeS ?? 0) * 1e3) / 2 - EARLY_MS
+    const restMs = this.#lifetimeMs / 2 - EARLY_MS
     const isTroubled = this.#fleet?.wasTroubledSince(before - EARLY_MS) === true
     return isTroubled && this.#world.now - before >= restMs
   }

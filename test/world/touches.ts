@@ -18,6 +18,14 @@ export const LONG_PAUSE_MS = 10_000
 /** A worker that has said nothing for so long is killed, also while it starts. */
 const HANG_MS = 35_000
 
+interface Attempts {
+  readonly count: number
+  /** Virtual ms of the last time that it was sent. */
+  readonly at: number
+  /** How often it was sent in the last attempt. */
+  readonly sent: number
+}
+
 export interface TouchOptions {
   readonly world: World
   readonly network: Network
@@ -26,6 +34,8 @@ export interface TouchOptions {
   readonly isOpen: (ask: number) => boolean
   /** Called with each attempt at a question that no fault has met, from 1. */
   readonly onAttempt: (ask: number, attempt: number) => void
+  /** Called with how often such a question was sent in one attempt. */
+  readonly onSentAtOnce: (ask: number, times: number) => void
   /** Called with a worker that goes on although it stood still for so long that it hung. */
   readonly onHang: (worker: Actor) => void
 }
@@ -42,8 +52,8 @@ export class Touches {
   readonly #suspects = new Map<Actor, number>()
   /** How often each request that is open was sent to the upstream. */
   readonly #sent = new Map<number, number>()
-  /** Of requests that are open: how many attempts there were, and virtual ms of the last time that they were sent. */
-  readonly #attempts = new Map<number, { readonly count: number; readonly at: number }>()
+  /** Of requests that are open. */
+  readonly #attempts = new Map<number, Attempts>()
   /** Virtual ms at which requests were sent again; older ones are dropped. */
   #sentAgainAt: number[] = []
   /** From when until when each process stood still last, in virtual ms. */
@@ -156,11 +166,15 @@ export class Touches {
   /** What is sent again at once had found its connection closed, which is no attempt of its own. */
   #noteAttempt(ask: number): void {
     const { now } = this.#options.world
-    const before = this.#attempts.get(ask) ?? { count: 0, at: -Infinity }
-    const count = before.count + (now - before.at >= BACK_OFF_MS ? 1 : 0)
-    this.#attempts.set(ask, { count, at: now })
+    const before = this.#attempts.get(ask) ?? { count: 0, at: -Infinity, sent: 0 }
+    const isAnother = now - before.at >= BACK_OFF_MS
+    const count = before.count + (isAnother ? 1 : 0)
+    const sent = isAnother ? 1 : before.sent + 1
+    this.#attempts.set(ask, { count, at: now, sent })
     const isUnharmed = this.harmOf(ask) === 'none' && now - this.pausedUntil > CONSEQUENCE_MS
-    if (isUnharmed) this.#options.onAttempt(ask, count)
+    if (!isUnharmed) return
+    this.#options.onAttempt(ask, count)
+    this.#options.onSentAtOnce(ask, sent)
   }
 
   /** Whoever waits for a connection there may be the one that it was opened for. */

@@ -13,6 +13,13 @@ import type { Actor, World } from './world.ts'
 /** The whole body of a renewal. */
 const REFRESH = /^\{"refreshToken":"([^"]+)"\}$/
 
+const INVOCATION = 'amz-sdk-invocation-id'
+
+interface Asked {
+  id: number | null
+  readonly invocation: unknown
+}
+
 /** In most worlds a connection stays until the gateway closes it. */
 const IDLE_MS = [null, null, 300, 3_000]
 
@@ -23,8 +30,10 @@ export class WorldUpstream {
   readonly busy = new Set<Socket>()
   readonly open = new Set<Socket>()
   requests = 0
-  /** Called with the number of each question. */
-  onAsked: (ask: number) => void = () => {}
+  /** Called with the number of each question, and the id by which the upstream knows one that is sent again. */
+  onAsked: (ask: number, invocation: unknown) => void = () => {}
+  /** Called when a question is over, with the virtual ms that the upstream was busy with it. */
+  onOver: (ask: number, busyMs: number) => void = () => {}
   /** Called with each refresh token that is presented. */
   onPresented: (token: string) => void = () => {}
   /** Called with the credits of each answer that was metered. */
@@ -65,9 +74,9 @@ export class WorldUpstream {
       this.#world.note(`is asked ask-${id}`)
       const asked = current.getStore()
       if (asked !== undefined) asked.id = id
-      this.onAsked(id)
+      this.onAsked(id, asked?.invocation)
     }
-    const current = new AsyncLocalStorage<{ id: number | null }>()
+    const current = new AsyncLocalStorage<Asked>()
     const census = new ConnectionCensus()
     const rate = new RequestRate(null, Date.now)
     const lifetime = this.#tokenLifetimeS === null ? {} : { tokenLifetimeS: this.#tokenLifetimeS }
@@ -82,11 +91,14 @@ export class WorldUpstream {
       const { socket } = request
       this.requests += 1
       this.busy.add(socket)
+      const asked: Asked = { id: null, invocation: request.headers[INVOCATION] }
+      const begunAt = this.#world.now
       response.once('close', () => {
         this.busy.delete(socket)
         this.#closeIfIdle(socket)
+        if (asked.id !== null) this.onOver(asked.id, this.#world.now - begunAt)
       })
-      void current.run({ id: null }, () => upstream.handle(request, response)) // rejects only for a bug, which must be seen
+      void current.run(asked, () => upstream.handle(request, response)) // rejects only for a bug, which must be seen
     })
     server.keepAliveTimeout = 600_000
     server.on('connection', (socket) => {
