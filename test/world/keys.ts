@@ -42,9 +42,13 @@ const MONDAY = 4 * DAY_MS
 /** So long after its beginning, a period has begun everywhere. */
 const BEGUN_MS = 120_000
 /** In the words of each dialect. */
-const SPENT = /used up its credit limit/
+const SPENT = /has a limit of [\d.]+ credits/
 /** With less than this, one answer may cost more than a whole period has. */
 const ENOUGH_CREDITS = 3
+/** Part of a limit that a worker holds at most beside what its questions need, and that is lost with it. */
+const LOST_PART = 1 / 8
+/** A key is not refused before about so much of its limit may have been used. */
+const SPENT_PART = 1 / 2
 
 interface Booked {
   /** Micro-credits that the upstream metered for questions that ended whole, and by when they count. */
@@ -95,6 +99,9 @@ export class WorldKeys {
   readonly #asks = new Map<number, OpenAsk>()
   readonly #gateways: readonly WorldGateway[]
   readonly #fleet: WorldFleet | null
+  #deaths = 0
+  /** Virtual ms of the last one. */
+  #diedAt = -Infinity
   /** Virtual ms at which a key was revoked, and the port of the gateway beside which that was done. */
   #revoked: { readonly key: number; readonly at: number; readonly port: number } | null = null
 
@@ -198,7 +205,10 @@ export class WorldKeys {
     // Gateways of a fleet ask each other before they refuse, and a client may leave meanwhile.
     const mayBeRefused = isRefused || (this.#fleet !== null && end === 'left')
     if (!mayBeRefused) booked.askedAt.push(found.at)
-    else if (SPENT.test(body)) this.#checkSpent(found)
+    else if (SPENT.test(body)) {
+      this.#checkSpent(found)
+      this.#checkMuchLeft(found)
+    }
     // Where no worker is left, the kernel resets what comes, and no gateway knows of it. Nor does a client that got nothing.
     const isCounted = found.wasSent || (end !== 'broken' && end !== 'left')
     if (!mayBeRefused && isCounted) {
@@ -211,6 +221,8 @@ export class WorldKeys {
 
   /** What a worker held that was killed counts as used, also one that only stood still. */
   onDeath(): void {
+    this.#deaths += 1
+    this.#diedAt = this.#world.now
     for (const booked of this.#booked) booked.isEstimated = true
   }
 
@@ -227,14 +239,25 @@ export class WorldKeys {
     return status === LIMITED && (credits ?? requestsPerMinute) !== null
   }
 
-  /** A new period has the whole limit again. */
+  /** A new period has the whole limit again, but for what was asked shortly before it, and what died with a worker. */
   #checkSpent({ key, plan, at, booked }: AskOfKey): void {
     if (plan.period === 'total' || plan.credits === null || plan.credits < ENOUGH_CREDITS) return
     const beginsAt = this.#periodOf(plan)
-    if (at < beginsAt + BEGUN_MS || booked.askedAt.some((one) => one >= beginsAt)) return
+    if (at < beginsAt + BEGUN_MS || this.#diedAt >= beginsAt) return
+    if (booked.askedAt.some((one) => one >= beginsAt - BEGUN_MS)) return
     for (const other of this.#asks.values())
-      if (other.key === key && other.at !== at && other.at >= beginsAt) return
+      if (other.key === key && other.at !== at && other.at >= beginsAt - BEGUN_MS) return
     this.#refuse(`key ${key} is refused for credits in a ${plan.period} in which it used none`)
+  }
+
+  /** Nobody is refused while most of the limit is left, whatever each answer has cost. Gateways of a fleet hold parts of it. */
+  #checkMuchLeft({ key, plan, booked }: AskOfKey): void {
+    if (this.#fleet !== null || plan.credits === null) return
+    const open = this.#asks.values().filter((ask) => ask.key === key)
+    const questions = booked.askedAt.length + [...open].length
+    const most = questions * ENOUGH_CREDITS + this.#deaths * LOST_PART * plan.credits
+    if (most < plan.credits * SPENT_PART)
+      this.#refuse(`key ${key} is refused for credits after ${questions} questions`)
   }
 
   /** Virtual ms at which the current period of a limit began; never, where the gateway's clock may say another one. */

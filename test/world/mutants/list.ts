@@ -777,5 +777,72 @@ export const MUTANTS: readonly Mutant[] = [
     needs: ['gateway crash', 'full disk', 'valkey restart'],
     load: 'even',
     hours: 0.05
+  },
+  {
+    name: 'requests wait for a tenth of a second whatever HTTP_POOL_TIMEOUT says',
+    room: 'lease',
+    path: 'src/admission/lease.ts',
+    from: 'return Math.max(arrivedAt, this.#clock.now() + waitMs)',
+    to: 'return Math.min(arrivedAt, this.#clock.now() + waitMs)'
+  },
+  {
+    name: 'between attempts is a millisecond',
+    room: 'retry',
+    path: 'src/upstream/call/retry.ts',
+    from: 'const FIRST_DELAY_MS = 1000',
+    to: 'const FIRST_DELAY_MS = 1'
+  },
+  {
+    name: 'each attempt is another request for the upstream',
+    room: 'retry',
+    path: 'src/server/ask/ask-upstream.ts',
+    from: 'if (next.isNewCall) invocationId = randomUUID()',
+    to: 'invocationId = randomUUID()'
+  },
+  {
+    name: 'only the first piece is sent before the end',
+    room: 'reply',
+    path: 'src/server/ask/attempt.ts',
+    from: '    this.#isFlushDue = false\n    try {',
+    to: '    try {'
+  },
+  {
+    name: 'a sign-in is renewed only when it has ended',
+    room: 'sign-in',
+    path: 'src/credentials/refresher.ts',
+    from: 'if (setAt <= now && now < at) this.set(at)\n      else this.#onDue()',
+    to: 'if (setAt > now || now >= at) this.#onDue()',
+    needs: ['full disk']
+  },
+  {
+    name: 'a token of a short life is renewed again at once',
+    room: 'sign-in',
+    path: 'src/credentials/sign-in.ts',
+    from: 'Math.max(ahead, issuedAt + (expiresAt - issuedAt) / 2)',
+    to: 'Math.min(ahead, issuedAt + (expiresAt - issuedAt) / 2)',
+    needs: ['full disk']
+  },
+  {
+    name: 'a key is refused before the book has answered',
+    room: 'book',
+    path: 'src/control/allowances/allowance-ledger.ts',
+    from: 'if (freeIn(state) > 0 || state.mayCome) return false',
+    to: 'if (freeIn(state) > 0) return false'
+  },
+  {
+    name: 'a key is refused although the book has more',
+    room: 'book',
+    path: 'src/control/allowances/credit-lease.ts',
+    from: '    if (this.#isFree) return true\n',
+    to: ''
+  },
+  {
+    name: 'an answer uses up nothing of what its worker holds',
+    room: 'book',
+    path: 'src/admission/allowance-core.ts',
+    from: 'this.#used += cost',
+    to: 'this.#used += 0 * cost',
+    load: 'even',
+    hours: 0.2
   }
 ]
