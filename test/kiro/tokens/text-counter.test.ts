@@ -109,6 +109,30 @@ t.test('JSON has the tokens of the texts in it', async () => {
   )
 })
 
+t.test('JSON has the same tokens wherever it lies in memory, and at any length', async (t) => {
+  const json = JSON.stringify('some wörds, {"a":17} 漢字\n internationalization\u0001 '.repeat(200))
+  const text = Buffer.from(json)
+  for (const length of [4096, 4097, 9000, 9001]) {
+    // Below some 4 KB each byte is a step of its own.
+    const sum = { words: 0, symbols: 0, space: 0, wide: 0 }
+    for (let from = 0; from < length; ) {
+      const to =
+        from + 3000 >= length ? length : text.indexOf('some ', from + 2000) + 'some '.length
+      const { words, symbols, space, wide } = countJson(text, { from, to }, table)
+      sum.words += words
+      sum.symbols += symbols
+      sum.space += space
+      sum.wide += wide
+      from = to
+    }
+    for (const offset of [0, 1, 2, 3]) {
+      const bytes = Buffer.alloc(length + offset).subarray(offset)
+      text.copy(bytes)
+      t.strictSame(countJson(bytes, { from: 0, to: length }, table), sum, `${length} at ${offset}`)
+    }
+  }
+})
+
 t.test('JSON has the same tokens in short parts as whole', async () => {
   const part = fc.constantFrom(
     'word ',
