@@ -35,10 +35,13 @@ import {
 import { DeferredSignals, SAME_SIGNAL_MS } from './shared/deferred-signals.ts'
 import { operatorError, GatewayError } from './shared/errors.ts'
 import { EXIT_CONFIG, EXIT_CRASH } from './shared/exit-codes.ts'
+import { returnStartMemory } from './shared/garbage.ts'
 import { entryOf, programName, toShownText } from './shared/program-name.ts'
 
 /** Longest wait of an ending process for the reader of its log. */
 const LAST_LINES_MS = 500
+/** What comes with the start, such as the first workers' rehearsal, is over by then. */
+const REST_MS = 3000
 const STYLE_OPTION = '--log-style='
 const ENTRY = fileURLToPath(new URL('start.js', import.meta.url))
 const SIMULATOR_BANNER =
@@ -101,6 +104,7 @@ async function runPrimary(): Promise<void> {
   if (simulatorUrl !== null && (output.style !== 'json' || process.stderr.isTTY))
     stderr.write(firstSteps())
   flushCompileCache()
+  setTimeout(returnStartMemory, REST_MS).unref()
 }
 
 type SettingsReader = (lastFile?: string | null) => ProcessLoadResult
@@ -249,7 +253,8 @@ async function runWorker(): Promise<void> {
   const { GatewayWorker } = await import('./server/worker.ts')
   const style = process.argv.find((word) => word.startsWith(STYLE_OPTION))
   const lines = lastWritten(new LineWriter(WORKER_LOG_FD))
-  const worker = new GatewayWorker(process, await styled(lines, style?.slice(STYLE_OPTION.length)))
+  const logStream = await styled(lines, style?.slice(STYLE_OPTION.length))
+  const worker = new GatewayWorker(process, logStream, returnStartMemory)
   process.once('disconnect', () => worker.drain())
   process.on('SIGTERM', () => worker.drain())
   await worker.stopped

@@ -1,6 +1,5 @@
 import { getPriority, setPriority } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { resourceLimits } from 'node:worker_threads'
 import { move, transferableSymbol, valueSymbol } from 'piscina'
 import { type Conversion, convertBody } from '../src/dialects/dialect.ts'
@@ -11,6 +10,7 @@ import { readPdfText } from '../src/dialects/request/pdf.ts'
 import { outlineMember } from '../src/dialects/request/payload-bytes.ts'
 import { readDocuments, rewritePayload } from '../src/dialects/request/rewrite-payload.ts'
 import { GatewayError } from '../src/shared/errors.ts'
+import { garbageCollector } from '../src/shared/garbage.ts'
 import { ownsMemory } from '../src/shared/own-memory.ts'
 import {
   type ConvertJob,
@@ -30,12 +30,11 @@ const MAX_NICENESS = 19
 standBack()
 
 /**
- * V8 would learn to allocate conversions in the old generation: some processes took a fifth more CPU for 400 KB. Flags are
- * set once all is loaded: with them, V8 takes no code that was compiled before, not even Node's own.
+ * V8 would learn to allocate conversions in the old generation: some processes took a fifth more CPU for 400 KB. The flag is
+ * set once all is loaded: with it, V8 takes no code that was compiled before, not even Node's own.
  */
 setFlagsFromString('--no-allocation-site-pretenuring')
-setFlagsFromString('--expose-gc')
-const collectGarbage: NonNullable<typeof globalThis.gc> = runInNewContext('gc')
+const collectGarbage = garbageCollector()
 
 /**
  * Bodies of this size are followed by a young collection. Everything is dead by then; in the middle of the next one V8

@@ -20,6 +20,9 @@ import { type DrainOptions, OpenTurns } from './worker/open-turns.ts'
 const LAST_WORDS_MS = 1_000
 /** A client that waited for the gateway to start comes before the rehearsal. */
 const REST_MS = 200
+/** Time without a turn after which a worker rests. */
+const LONG_REST_MS = 3000
+const MAX_RESTS = 20
 
 /**
  * The data plane of one worker: wires what serves requests, and drains it.
@@ -45,9 +48,12 @@ export class GatewayWorker {
   /** For the rehearsal, until it begins. */
   #start: WorkerStart | null = null
 
-  /** Serves as soon as the primary has said how. */
-  constructor(endpoint: Endpoint, logStream: LogStream) {
+  readonly #onRest: () => void
+
+  /** Serves as soon as the primary has said how. `onRest` is called once, when the worker rests soon after its start. */
+  constructor(endpoint: Endpoint, logStream: LogStream, onRest: () => void = () => {}) {
     this.#logStream = logStream
+    this.#onRest = onRest
     const channel = new Channel<ToWorker, FromWorker>(endpoint)
     this.#channel = channel
     this.#pulse = new PrimaryPulse(channel)
@@ -189,13 +195,26 @@ export class GatewayWorker {
     const isResting = (): boolean => this.#life.state === 'open' && this.#turns.size === 0
     try {
       await delay(REST_MS, undefined, { ref: false })
-      if (!isResting()) return
-      const { rehearse } = await import('./rehearsal.ts')
-      const answers = await rehearse(start, isResting)
-      log.debug({ answers }, 'rehearsed')
+      if (isResting()) {
+        const { rehearse } = await import('./rehearsal.ts')
+        const answers = await rehearse(start, isResting)
+        log.debug({ answers }, 'rehearsed')
+      }
     } catch (err) {
       log.info({ err }, 'rehearsal failed: the first answers take longer')
     }
+    if (await this.#rests()) this.#onRest()
+  }
+
+  /** False if no time passed without a turn. Later the memory of the start has been put to use. */
+  async #rests(): Promise<boolean> {
+    for (let tried = 0; tried < MAX_RESTS; tried++) {
+      const { added } = this.#turns
+      await delay(LONG_REST_MS, undefined, { ref: false })
+      if (this.#life.state !== 'open') return false
+      if (this.#turns.size === 0 && this.#turns.added === added) return true
+    }
+    return false
   }
 
   #tellAll({ metrics, plane }: Parts): void {

@@ -41,6 +41,12 @@ export class OpenTurns {
   /** Bounded by the number of connections, which have one request under way each. */
   readonly #turns = new Set<OpenTurn>()
   #onEmpty: (() => void) | null = null
+  #added = 0
+
+  /** Turns so far. */
+  get added(): number {
+    return this.#added
+  }
 
   get size(): number {
     return this.#turns.size
@@ -65,6 +71,7 @@ export class OpenTurns {
 
   add(turn: OpenTurn): void {
     this.#turns.add(turn)
+    this.#added += 1
   }
 
   remove(turn: OpenTurn): void {
