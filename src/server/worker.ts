@@ -203,7 +203,9 @@ export class GatewayWorker {
     } catch (err) {
       log.info({ err }, 'rehearsal failed: the first answers take longer')
     }
-    if (await this.#rests()) this.#onRest()
+    if (!(await this.#rests())) return
+    this.#onRest()
+    log.debug('memory of the start returned')
   }
 
   /** False if no time passed without a turn. Later the memory of the start has been put to use. */

@@ -27,6 +27,12 @@ t.test('workers of a gateway that has started rehearse, and nothing counts it', 
   const requests = await requestsOf(gateway)
   t.equal(requests.length, 1)
   t.match(requests[0], / 1$/)
+  for (const worker of [1, 2]) {
+    await gateway.logged(
+      (line) => line['msg'] === 'memory of the start returned' && line['worker'] === worker
+    )
+  }
+  t.ok(isComplete(await startChat(gateway.url, 'Say hello.').answer), 'and they serve')
   t.equal(await gateway.stop(), 0)
 })
 
