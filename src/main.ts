@@ -40,7 +40,7 @@ import { entryOf, programName, toShownText } from './shared/program-name.ts'
 
 /** Longest wait of an ending process for the reader of its log. */
 const LAST_LINES_MS = 500
-/** What comes with the start, such as the first workers' rehearsal, is over by then. */
+/** Time after which the start is over, the first workers' rehearsal included. */
 const REST_MS = 3000
 const STYLE_OPTION = '--log-style='
 const ENTRY = fileURLToPath(new URL('start.js', import.meta.url))

@@ -8,7 +8,7 @@ import type { WorkerChannel } from './worker-channel.ts'
 
 export interface OrphanOptions {
   readonly ports: ReadonlySet<number>
-  readonly onLeft?: (sockets: number) => void
+  readonly onRemaining?: (sockets: number) => void
   /** The kernel's TCP tables; `null` if unreadable. */
   readonly readTables?: () => Promise<string | null>
   readonly delay?: (ms: number) => Promise<unknown>
@@ -29,7 +29,7 @@ export async function freePermits(
 ): Promise<void> {
   const news = await orphansGone({
     ports: portsOf(config),
-    onLeft: (sockets) => budget.record({ type: 'remains', member, sockets })
+    onRemaining: (sockets) => budget.record({ type: 'remains', member, sockets })
   })
   if (news === 'still there') {
     const facts = { workerId: id, workerPid: pid }
@@ -50,7 +50,7 @@ const LEAVING: ReadonlySet<string> = new Set(['04', '05', '09', '0B'])
 /** Waits until a dead process has no connection to these ports; other programs' closing ones may prolong it. */
 export async function orphansGone({
   ports,
-  onLeft,
+  onRemaining,
   readTables = readSocketTables,
   delay = (ms) => sleep(ms, undefined, { ref: false })
 }: OrphanOptions): Promise<'gone' | 'still there' | 'unknown'> {
@@ -60,7 +60,7 @@ export async function orphansGone({
     if (tables === null) return 'unknown'
     const left = countOrphans(tables, ports)
     if (left === 0) return 'gone'
-    onLeft?.(left)
+    onRemaining?.(left)
     const pauseMs = Math.max(LOOK_MS, waitedMs * LATER)
     await delay(pauseMs)
     waitedMs += pauseMs

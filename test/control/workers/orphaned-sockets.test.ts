@@ -70,7 +70,7 @@ t.test('orphansGone()', (t) => {
     const left: number[] = []
     const news = await orphansGone({
       ports,
-      onLeft: (sockets) => left.push(sockets),
+      onRemaining: (sockets) => left.push(sockets),
       readTables: async () => tables.shift() ?? '',
       delay: async (ms) => void delays.push(ms)
     })
