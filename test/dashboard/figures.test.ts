@@ -13,6 +13,8 @@ t.test('latencies: the median and the slowest twentieth of the last five minutes
   t.same(totalMs, { p50: 100, p95: 190 })
   latencies.add(6 * MINUTE, 7, 8)
   t.same(latencies.at(6 * MINUTE).firstMs, { p50: 7, p95: 7 }, 'those before are too old')
+  latencies.add(6 * MINUTE, 9, 9)
+  t.same(latencies.at(6 * MINUTE).firstMs, { p50: 7, p95: 9 }, 'both of this minute')
   t.equal(latencies.at(12 * MINUTE).firstMs, null)
 })
 

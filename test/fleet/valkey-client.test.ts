@@ -3,10 +3,15 @@ import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import { Redis } from 'ioredis'
 import t from 'tap'
-import { boundReplies, clientOptions } from '../../src/fleet/valkey-client.ts'
+import { boundReplies, clientOptions, pairsOf } from '../../src/fleet/valkey-client.ts'
 import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
 
 const MEBIBYTE = 2 ** 20
+
+t.test('a hash is read field by field', async (t) => {
+  t.same(pairsOf(['a1', '1', 'b1', '2', 'c1', '3']), { a1: '1', b1: '2', c1: '3' })
+  t.same(pairsOf([]), {})
+})
 
 t.test('a reply that is longer than any of ours ends its connection', async (t) => {
   let sent = 0

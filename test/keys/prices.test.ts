@@ -144,6 +144,13 @@ t.test('PriceTable', (t) => {
     )
     t.same(table.merge(first), merged, 'once')
     t.same(table.all(), [merged])
+    const [newer] = learnt([4], SMALL, NOW + 1000).all()
+    if (newer === undefined) throw new Error('nothing is stored')
+    t.same(
+      table.merge(newer).lessons.map(([, credits]) => credits / CREDIT),
+      [1, 2, 3, 4],
+      'the oldest first'
+    )
     t.end()
   })
 

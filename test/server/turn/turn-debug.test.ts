@@ -58,5 +58,7 @@ t.test('DEBUG_MODE=all keeps them, too', async (t) => {
   for (const code of ['GW_CLIENT_CLOSED', 'GW_CLIENT_STALLED'] as const) {
     t.match(await filesOf(t, 'all', code), [{ code, status: 499, request: {} }])
   }
-  t.match(await filesOf(t, 'all', null), [{ status: 200 }])
+  t.match(await filesOf(t, 'all', null), [
+    { status: 200, request: { conversationState: { chatTriggerType: 'MANUAL' } } }
+  ])
 })
