@@ -28,7 +28,8 @@ const NOBODY = { send: (): void => {} } as const
  * false: requests of clients compile the rest. Returns the number of whole answers.
  */
 export async function rehearse(start: WorkerStart, isResting: () => boolean): Promise<number> {
-  createSecureContext() // reads the certificates that the first TLS connection needs
+  const { apiUrl: url } = start.config.upstream
+  if (url === null || url.startsWith('https:')) createSecureContext() // reads the certificates that its first connection needs
   const key = randomUUID() // both listeners answer no other client, and are closed after some 100 ms
   const upstream = createServer((request, response) => {
     if (request.headers.authorization === `Bearer ${key}`) answer(request, response)

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { cachedDataVersionTag, getHeapSpaceStatistics } from 'node:v8'
+import { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { garbageCollector, returnStartMemory } from '../../src/shared/garbage.ts'
 
@@ -39,4 +41,21 @@ t.test('room for young objects goes back', (t) => {
   returnStartMemory()
   t.ok(youngBytes() <= SMALL_BYTES, `${youngBytes()} bytes are left`)
   t.end()
+})
+
+t.test('threads that look for a collector at the same time all find one', async (t) => {
+  const module = new URL('../../src/shared/garbage.ts', import.meta.url).href
+  const code = `
+    import(${JSON.stringify(module)}).then(({ garbageCollector }) => {
+      for (let found = 0; found < 200; found++) garbageCollector()
+    })`
+  const ends = Array.from({ length: 4 }, async () => {
+    const thread = new Worker(code, { eval: true })
+    const [problem] = await Promise.race([
+      once(thread, 'exit').then(() => []),
+      once(thread, 'error')
+    ])
+    return problem
+  })
+  t.strictSame(await Promise.all(ends), [undefined, undefined, undefined, undefined])
 })

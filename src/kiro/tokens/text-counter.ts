@@ -318,18 +318,26 @@ function jsonTables(): { readonly NEXT_ROW: Uint16Array; readonly PAIR_OF: Int16
 /** Classes of two bytes, the first one's above the second's, by both bytes as the machine has them in a number of 16 bits. */
 const CLASSES_OF_TWO = classesOfTwo()
 /** Row after two bytes, by row before them and classes of both. A state's row is its number × CLASSES². */
-const NEXT_ROW_OF_TWO = Uint16Array.from({ length: NEXT_ROW.length * CLASSES }, (_, step) => {
-  const middle = NEXT_ROW[step >> CLASS_BITS] ?? 0
-  return (NEXT_ROW[middle | (step & (CLASSES - 1))] ?? 0) << CLASS_BITS
-})
+const NEXT_ROW_OF_TWO = rowsBehindTwo()
+
+function rowsBehindTwo(): Uint16Array {
+  const rows = new Uint16Array(NEXT_ROW.length * CLASSES)
+  for (let step = 0; step < rows.length; step++) {
+    const middle = NEXT_ROW[step >> CLASS_BITS] ?? 0
+    rows[step] = (NEXT_ROW[middle | (step & (CLASSES - 1))] ?? 0) << CLASS_BITS
+  }
+  return rows
+}
 
 function classesOfTwo(): Uint8Array {
-  const numbers = Uint16Array.from({ length: 0x10000 }, (_, number) => number)
-  const bytes = new Uint8Array(numbers.buffer)
-  return Uint8Array.from(numbers, (at) => {
-    const [first, second] = [bytes[at * 2] ?? 0, bytes[at * 2 + 1] ?? 0]
-    return ((CLASS_OF[first] ?? 0) << CLASS_BITS) | (CLASS_OF[second] ?? 0)
-  })
+  const classes = new Uint8Array(0x10000)
+  const number = new Uint16Array(1)
+  const bytes = new Uint8Array(number.buffer)
+  for (let at = 0; at < classes.length; at++) {
+    number[0] = at
+    classes[at] = ((CLASS_OF[bytes[0] ?? 0] ?? 0) << CLASS_BITS) | (CLASS_OF[bytes[1] ?? 0] ?? 0)
+  }
+  return classes
 }
 
 function nameOf({ before, letters, escape }: JsonState): string {
