@@ -23,7 +23,7 @@ const REST_MS = 200
 /** Time without a turn after which a worker rests. */
 const LONG_REST_MS = 3000
 /** Collections of a gateway's processes follow each other, so that a core stays free. */
-const TURN_MS = 500
+const STAGGER_MS = 500
 const MAX_RESTS = 20
 
 /**
@@ -205,17 +205,17 @@ export class GatewayWorker {
     } catch (err) {
       log.info({ err }, 'rehearsal failed: the first answers take longer')
     }
-    if (!(await this.#rests(start.workerId))) return
+    await delay(start.workerId * STAGGER_MS, undefined, { ref: false })
+    if (!(await this.#rests())) return
     this.#onRest()
     log.debug('memory of the start returned')
   }
 
   /** False if no time passed without a turn. Later the memory of the start has been put to use. */
-  async #rests(workerId: number): Promise<boolean> {
-    const restMs = LONG_REST_MS + workerId * TURN_MS
+  async #rests(): Promise<boolean> {
     for (let tried = 0; tried < MAX_RESTS; tried++) {
       const { added } = this.#turns
-      await delay(restMs, undefined, { ref: false })
+      await delay(LONG_REST_MS, undefined, { ref: false })
       if (this.#life.state !== 'open') return false
       if (this.#turns.size === 0 && this.#turns.added === added) return true
     }
