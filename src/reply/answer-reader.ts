@@ -1,7 +1,12 @@
 import type { PartReader } from '../dialects/answer/part-reader.ts'
 import type { StreamPart } from '../dialects/answer/stream-part.ts'
-import { type Frame, FrameDecoder } from '../frames/frame-decoder.ts'
-import { isStrange, parseUpstreamEvent, type UpstreamEvent } from '../kiro/wire/event.ts'
+import { type Frame, FrameDecoder, payloadBytesOf } from '../frames/frame-decoder.ts'
+import {
+  isStrange,
+  parseUpstreamEvent,
+  plainTextOf,
+  type UpstreamEvent
+} from '../kiro/wire/event.ts'
 import { faultOfException, type UpstreamFault } from '../kiro/wire/fault.ts'
 import { isCapacityReason } from '../kiro/wire/fault-table.ts'
 import { GatewayError } from '../shared/errors.ts'
@@ -19,6 +24,9 @@ const OBJECT_BYTES = 40
 const MEMBER_BYTES = 80
 const ARRAY_BYTES = 24
 const COMMA_BYTES = 16
+
+/** Text of frames that came together is read in one piece of about this length. */
+const JOINED_CHARS = 4096
 
 const MAX_STRANGE = 8
 const MAX_NAME_CHARS = 100
@@ -51,6 +59,8 @@ export class AnswerReader {
   #room: MomentaryRoom | null
   readonly #parts: PartReader
   #phase: 'empty' | 'opened' | 'stopped' | 'cut-off' | 'lost' = 'empty'
+  /** Text of the chunk's frames that was not passed on. Bounded by JOINED_CHARS and one frame. */
+  #joined = ''
   #strangeCount = 0
   /** Bounded by MAX_STRANGE. */
   readonly #strangeNames = new Set<string>()
@@ -78,6 +88,7 @@ export class AnswerReader {
       if (news === null) news = this.#read(frame, onPart)
       else this.#overhear(frame)
     }
+    news ??= this.#passText(onPart)
     if (news === null) this.#decoder.throwIfFailed()
     return news
   }
@@ -98,9 +109,29 @@ export class AnswerReader {
 
   #read(frame: Frame, onPart: (part: StreamPart) => void): UpstreamFault | 'stopped' | null {
     if (this.#phase === 'empty') this.#phase = 'opened'
-    const isLarge = frame.payload.byteLength > LARGE_FRAME_BYTES
+    const text = plainTextOf(frame)
+    if (text !== null) {
+      this.#joined += text
+      return this.#joined.length < JOINED_CHARS ? null : this.#passText(onPart)
+    }
+    const early = this.#passText(onPart)
+    if (early === null) return this.#readEvent(frame, onPart)
+    this.#overhear(frame)
+    return early
+  }
+
+  #passText(onPart: (part: StreamPart) => void): 'stopped' | null {
+    const text = this.#joined
+    if (text === '') return null
+    this.#joined = ''
+    return this.#push({ type: 'text', text }, onPart)
+  }
+
+  #readEvent(frame: Frame, onPart: (part: StreamPart) => void): UpstreamFault | 'stopped' | null {
+    const bytes = payloadBytesOf(frame)
+    const isLarge = bytes > LARGE_FRAME_BYTES
     if (isLarge) {
-      turnShare.spend(frame.payload.byteLength) // the last of its chunks is small beside what is read now
+      turnShare.spend(bytes) // the last of its chunks is small beside what is read now
       this.#room?.lend(this.#decoder.heldBytes + heapBytesOf(frame))
     }
     const event = parseUpstreamEvent(frame)
@@ -111,9 +142,14 @@ export class AnswerReader {
       this.#phase = end
       return 'stopped'
     }
+    const news = this.#push(event, onPart)
+    if (isLarge) this.#room?.lend(this.#decoder.heldBytes)
+    return news
+  }
+
+  #push(event: UpstreamEvent, onPart: (part: StreamPart) => void): 'stopped' | null {
     if (event.type === 'ignored') this.#noteStrange(event.eventType)
     else for (const part of this.#parts.push(event)) onPart(part)
-    if (isLarge) this.#room?.lend(this.#decoder.heldBytes)
     if (!this.#parts.isStopped) return null
     this.#phase = 'stopped'
     return 'stopped'
@@ -121,7 +157,7 @@ export class AnswerReader {
 
   /** Reads the metering of a frame behind the client's answer; ignores faults. */
   #overhear(frame: Frame): void {
-    if (frame.payload.byteLength > LARGE_FRAME_BYTES) return
+    if (payloadBytesOf(frame) > LARGE_FRAME_BYTES) return
     try {
       this.#parts.overhear(parseUpstreamEvent(frame))
     } catch (cause) {
@@ -176,7 +212,9 @@ function endOf({
   return isCapacityReason(reason ?? '') ? 'lost' : null
 }
 
-function heapBytesOf({ payload }: Frame): number {
+function heapBytesOf(frame: Frame): number {
+  const { bytes, payloadStart, payloadEnd } = frame
+  const payload = bytes.subarray(payloadStart, payloadEnd)
   const { objects, arrays, members, commas } = outlineText(payload, Infinity)
   return (
     payload.byteLength * TEXT_COPIES +

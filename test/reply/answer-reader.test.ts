@@ -98,6 +98,46 @@ t.test('AnswerReader', (t) => {
     t.match(summarize(parts), { text: 'one ', reason: 'stop-sequence' })
   })
 
+  t.test('passes text of frames that came together on in pieces of some length', async (t) => {
+    const { parts, feed } = setUp()
+    const words = Array.from({ length: 3000 }, (_, at) => `word ${at} "\\n" `)
+    feed(Buffer.concat(words.map(textFrame)))
+    t.equal(parts.map((part) => (part.type === 'text' ? part.text : '')).join(''), words.join(''))
+    const lengths = parts.map((part) => (part.type === 'text' ? part.text.length : 0))
+    t.ok(lengths.length > 2 && lengths.length < 20, `${lengths.length} pieces`)
+    t.ok(Math.max(...lengths) < 4200, `at most ${Math.max(...lengths)} characters`)
+  })
+
+  t.test('keeps the order of text and of what comes between', async (t) => {
+    const { parts, feed } = setUp()
+    const unknown = eventFrame('somethingNewEvent', {})
+    const call = toolFrame('{"a":1}')
+    feed(Buffer.concat([textFrame('a'), textFrame('b'), unknown, textFrame('c'), call]))
+    const kinds = parts.map((part) => ('text' in part ? part.text : part.type))
+    t.same(kinds, ['ab', 'c', 'tool-start', 'tool-delta', 'tool-end'])
+  })
+
+  t.test('reads what is metered behind a stop sequence that text of two frames has', async (t) => {
+    const { reader, parts, feed, end } = setUp(['STOP'])
+    const metering = eventFrame('meteringEvent', { unit: 'credit', usage: 0.25 })
+    t.equal(feed(Buffer.concat([textFrame('one ST'), textFrame('OP'), metering])), 'stopped')
+    end()
+    t.match(summarize(parts), { text: 'one ', reason: 'stop-sequence' })
+    t.match(parts.at(-1), { usage: { credits: 0.25 } })
+    t.equal(reader.strangeEvents.count, 0)
+  })
+
+  t.test('passes text on that came before a frame that is damaged', async (t) => {
+    const damaged = Buffer.from(textFrame('bad'))
+    damaged[damaged.length - 1]! ^= 1
+    for (const bad of [damaged, encodeFrame({ ':event-type': 'meteringEvent' }, 'no JSON')]) {
+      const { parts, feed } = setUp()
+      const bytes = Buffer.concat([textFrame('so '), textFrame('far'), bad])
+      t.throws(() => feed(bytes), { code: 'GW_FRAME_CORRUPT' })
+      t.equal(summarize(parts).text, 'so far')
+    }
+  })
+
   t.test('does not take half a frame for an end', async (t) => {
     for (let cut = 1; cut < 30; cut++) {
       const { parts, feed, end } = setUp()

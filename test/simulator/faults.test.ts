@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import t from 'tap'
-import { FrameDecoder } from '../../src/frames/frame-decoder.ts'
+import { FrameDecoder, payloadTextOf } from '../../src/frames/frame-decoder.ts'
 import { startSimulator, tick } from '../helper/run-simulator.ts'
 import {
   bearer,
@@ -115,7 +115,7 @@ t.test('faults', async (t) => {
     while (bytes < 70_000) {
       const { value } = await reader.read()
       bytes += value.length
-      payloads.push(...decoder.feed(value).map(({ payload }) => String(payload)))
+      payloads.push(...decoder.feed(value).map(payloadTextOf))
     }
     t.equal(payloads.length, 1)
     t.throws(() => decoder.end(), { code: 'GW_STREAM_TRUNCATED' })

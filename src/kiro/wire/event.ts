@@ -1,4 +1,4 @@
-import type { Frame } from '../../frames/frame-decoder.ts'
+import { type Frame, payloadBytesOf, payloadTextOf } from '../../frames/frame-decoder.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject } from '../../shared/json.ts'
 import { isCapacityReason, mentionsCapacity } from './fault-table.ts'
@@ -113,7 +113,7 @@ function parseEvent(frame: Frame): UpstreamEvent {
   switch (eventType) {
     case 'assistantResponseEvent':
     case 'codeEvent':
-      return toPlainText(frame) ?? toText(parsePayload(frame, eventType), eventType)
+      return toText(parsePayload(frame, eventType), eventType)
     case 'reasoningContentEvent':
       return toReasoning(parsePayload(frame, eventType))
     case 'toolUseEvent':
@@ -150,16 +150,11 @@ const MAX_LOSS_BYTES = 4096
  * exception, and an upstream can send 8000 empty frames in one turn of the event loop.
  */
 function toLoss(frame: Frame): UpstreamEvent | null {
-  if (frame.payload.byteLength > MAX_LOSS_BYTES) return null
-  const text = payloadText(frame)
+  if (payloadBytesOf(frame) > MAX_LOSS_BYTES) return null
+  const text = payloadTextOf(frame)
   const payload = mentionsCapacity(text) ? parseJsonObject(text) : null
   if (payload === null || !isCapacityReason(asText(payload['reason']) ?? '')) return null
   return toException('ServiceUnavailableException', payload)
-}
-
-function toPlainText({ payload }: Frame): UpstreamEvent | null {
-  const text = Buffer.isBuffer(payload) ? plainContent(payload) : null
-  return text === null || text === '' ? null : { type: 'text', text }
 }
 
 /** Ignores empty text around tool calls, unless it names the model behind `auto`. */
@@ -226,14 +221,14 @@ function toTokenUsage(counts: JsonObject): TokenUsage | undefined {
 }
 
 function parseException(frame: Frame): UpstreamEvent {
-  const text = payloadText(frame)
+  const text = payloadTextOf(frame)
   const payload = parseJsonObject(text) ?? { message: text }
   const name = frame.headers[':exception-type'] || asText(payload['__type']) || ''
   return toException(name || 'UnknownException', payload)
 }
 
 function parseError(frame: Frame): UpstreamEvent {
-  const text = payloadText(frame)
+  const text = payloadTextOf(frame)
   const payload = parseJsonObject(text) ?? { message: text }
   const message = frame.headers[':error-message'] ?? ''
   const name = frame.headers[':error-code'] || 'UnknownError'
@@ -253,18 +248,12 @@ function toException(name: string, payload: JsonObject): UpstreamEvent {
  * @throws {GatewayError} GW_FRAME_CORRUPT if it is not a JSON object
  */
 function parsePayload(frame: Frame, eventType: string): JsonObject {
-  const payload = parseJsonObject(payloadText(frame))
+  const payload = parseJsonObject(payloadTextOf(frame))
   if (payload === null) {
     throw new GatewayError('GW_FRAME_CORRUPT', `the payload of ${eventType} is not a JSON object`)
   }
   const inner = asJsonObject(payload[eventType])
   return inner !== null && Object.keys(payload).length === 1 ? inner : payload
-}
-
-function payloadText(frame: Frame): string {
-  const { payload } = frame
-  if (Buffer.isBuffer(payload)) return payload.toString()
-  return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString()
 }
 
 function asText(value: unknown): string | undefined {
@@ -283,16 +272,29 @@ const SPACE = 0x20
 /** Longer payloads are rare, and faster with JSON.parse. */
 const MAX_BYTES = 512
 
-/** Reads exactly `{"content":"…"}`, as nearly all are, in half of JSON.parse's time. */
-export function plainContent(payload: Buffer): string | null {
-  const end = payload.length - 2
-  if (end < HEAD.length || end > MAX_BYTES) return null
-  if (payload[end] !== QUOTE || payload[end + 1] !== CLOSING_BRACE) return null
-  for (let at = 0; at < HEAD.length; at++) if (payload[at] !== HEAD[at]) return null
+/** Text of a frame of the answer that has nothing else, as nearly all are. */
+export function plainTextOf(frame: Frame): string | null {
+  const messageType = frame.headers[':message-type'] ?? ''
+  const isEvent = messageType === 'event' || messageType === ''
+  const isText = isEvent && frame.headers[':event-type'] === 'assistantResponseEvent'
+  return isText ? plainContent(frame) : null
+}
+
+/** Reads exactly `{"content":"…"}` in half of JSON.parse's time. */
+export function plainContent({
+  bytes,
+  payloadStart,
+  payloadEnd
+}: Omit<Frame, 'headers'>): string | null {
+  const start = payloadStart + HEAD.length
+  const end = payloadEnd - 2
+  if (end < start || end - payloadStart > MAX_BYTES) return null
+  if (bytes[end] !== QUOTE || bytes[end + 1] !== CLOSING_BRACE) return null
+  for (let at = 0; at < HEAD.length; at++) if (bytes[payloadStart + at] !== HEAD[at]) return null
   let hasEscapes = false
-  let at = HEAD.length
+  let at = start
   for (; at < end; at++) {
-    const byte = payload[at] ?? 0
+    const byte = bytes[at] ?? 0
     if (byte < SPACE || byte === QUOTE) return null
     if (byte !== BACKSLASH) continue
     hasEscapes = true
@@ -300,8 +302,8 @@ export function plainContent(payload: Buffer): string | null {
   }
   if (at !== end) return null // or the last one
   return hasEscapes
-    ? unescapeText(payload.toString('utf8', HEAD.length - 1, end + 1))
-    : payload.toString('utf8', HEAD.length, end)
+    ? unescapeText(bytes.toString('utf8', start - 1, end + 1))
+    : bytes.toString('utf8', start, end)
 }
 
 function unescapeText(json: string): string | null {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { plainContent } from '../../../src/kiro/wire/event.ts'
+import { plainContent as contentOf } from '../../../src/kiro/wire/event.ts'
 import {
   array,
   assert,
@@ -20,6 +20,12 @@ function parsed(payload: Buffer): unknown {
   } catch {
     return null
   }
+}
+
+/** Reads a payload between other bytes. */
+function plainContent(payload: Buffer): string | null {
+  const bytes = Buffer.concat([Buffer.from('{"content":"'), payload, Buffer.from('"}')])
+  return contentOf({ bytes, payloadStart: 12, payloadEnd: 12 + payload.length })
 }
 
 const around = (inner: Uint8Array | string): Buffer =>

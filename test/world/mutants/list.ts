@@ -589,7 +589,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'the checksum of a frame is not checked',
     room: 'reply',
     path: 'src/frames/frame-decoder.ts',
-    from: 'if (crc32(bytes.subarray(at, checksumAt)) !== bytes.readUInt32BE(checksumAt)) {',
+    from: 'if (checksumOf(bytes, at, checksumAt) !== bytes.readUInt32BE(checksumAt)) {',
     to: 'if (checksumAt < 0) {'
   },
   {
