@@ -67,13 +67,15 @@ export function createLogger(
 const PINO_NAMES = ['level', 'time', 'msg'] as const
 
 /** Renames facts whose name is taken: strict parsers refuse duplicate members. */
-function withoutClashes(fields: Record<string, unknown>, taken: readonly string[]) {
+function withoutClashes(fields: Readonly<Record<string, unknown>>, taken: readonly string[]) {
+  let renamed: Record<string, unknown> | null = null
   for (const name of taken) {
     if (!Object.hasOwn(fields, name)) continue
-    fields[`${name}Fact`] = fields[name]
-    delete fields[name]
+    renamed ??= { ...fields }
+    renamed[`${name}Fact`] = fields[name]
+    delete renamed[name]
   }
-  return fields
+  return renamed ?? fields
 }
 
 /** Linux writes this much to a pipe atomically. */
@@ -308,15 +310,22 @@ const SECRET_NAMES = new Set([
 const SECRET_TEXT =
   /(\bbearer\s+)(?!<key>)[^\s"',;]+|\b(?:ksk_|kgw_|sk-|aoa|aor|eyJ)[\w~+/.=:-]{8,}|(?<=:\/\/)[^/\s@]+(?=@)/gi
 
-/** Removes secrets at any depth, cuts long text and lists, flattens errors. */
-function toLogFields(fields: object): Record<string, unknown> {
-  return toLoggable(Object.entries(fields), 1)
+/** Removes secrets at any depth, cuts long text and lists, flattens errors. Returns the fields themselves if all may stay. */
+function toLogFields(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  let loggable: Record<string, unknown> | null = null
+  for (const name of Object.keys(fields)) {
+    const value = toLogField(name, fields[name], 1)
+    if (value === fields[name]) continue
+    loggable ??= { ...fields }
+    loggable[name] = value
+  }
+  return loggable ?? fields
 }
 
-/** Filled one by one so that lines share their shape: a third of the time of `Object.fromEntries`. */
-function toLoggable(entries: readonly [string, unknown][], depth: number): Record<string, unknown> {
+function toLoggable(fields: object, depth: number): Record<string, unknown> {
   const loggable: Record<string, unknown> = {}
-  for (const [name, value] of entries) loggable[name] = toLogField(name, value, depth)
+  for (const name of Object.keys(fields).slice(0, MAX_ITEMS))
+    loggable[name] = toLogField(name, Reflect.get(fields, name), depth)
   return loggable
 }
 
@@ -391,7 +400,7 @@ function toLogField(name: string, value: unknown, depth: number): unknown {
   if (Array.isArray(value)) {
     return value.slice(0, MAX_ITEMS).map((item: unknown) => toLogField('', item, depth + 1))
   }
-  return toLoggable(Object.entries(value).slice(0, MAX_ITEMS), depth + 1)
+  return toLoggable(value, depth + 1)
 }
 
 /** Cache, since lines have the same few names. Bounded by MAX_KNOWN_NAMES. */

@@ -57,6 +57,15 @@ t.test('createLogger()', (t) => {
     t.match(read()[0], { workerFact: 1, pidFact: 2, msgFact: 'fact', state: 'ready' })
   })
 
+  t.test('changes nothing of what it is told', async (t) => {
+    const { logger, lines } = recording()
+    const facts = { msg: 'fact', password: 'abc', who: { token: 'def', text: 'sk-12345678901' } }
+    const before = structuredClone(facts)
+    logger.info(facts, 'said')
+    t.same(facts, before)
+    t.notMatch(lines[0], /abc|def|sk-1/)
+  })
+
   t.test('leaves out what is below the level', async (t) => {
     const { logger, lines } = recording('warn')
     logger.info('quiet')
