@@ -70,7 +70,7 @@ const PINO_NAMES = ['level', 'time', 'msg'] as const
 function withoutClashes(fields: Readonly<Record<string, unknown>>, taken: readonly string[]) {
   let renamed: Record<string, unknown> | null = null
   for (const name of taken) {
-    if (!Object.hasOwn(fields, name)) continue
+    if (!Object.prototype.propertyIsEnumerable.call(fields, name)) continue
     renamed ??= { ...fields }
     renamed[`${name}Fact`] = fields[name]
     delete renamed[name]
@@ -312,7 +312,9 @@ const SECRET_TEXT =
 
 /** Removes secrets at any depth, cuts long text and lists, flattens errors. Returns the fields themselves if all may stay. */
 function toLogFields(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  let loggable: Record<string, unknown> | null = null
+  // pino looks at inherited members, too.
+  const isPlain = Object.getPrototypeOf(fields) === Object.prototype
+  let loggable: Record<string, unknown> | null = isPlain ? null : { ...fields }
   for (const name of Object.keys(fields)) {
     const value = toLogField(name, fields[name], 1)
     if (value === fields[name]) continue

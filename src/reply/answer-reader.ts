@@ -26,7 +26,7 @@ const ARRAY_BYTES = 24
 const COMMA_BYTES = 16
 
 /** Text of frames that came together is read in one piece of about this length. */
-const JOINED_CHARS = 4096
+const JOINED_CHARS = 1024
 
 const MAX_STRANGE = 8
 const MAX_NAME_CHARS = 100

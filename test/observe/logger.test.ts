@@ -64,6 +64,12 @@ t.test('createLogger()', (t) => {
     logger.info(facts, 'said')
     t.same(facts, before)
     t.notMatch(lines[0], /abc|def|sk-1/)
+    const hidden = Object.defineProperty({ shown: 1 }, 'msg', { value: 'hidden' })
+    logger.info(Object.create({ password: 'inherited' }, { shown: { value: 1, enumerable: true } }))
+    logger.info(hidden, 'said')
+    logger.child(Object.assign(Object.create(null), { password: 'ghi' })).info('said')
+    t.notMatch(lines.join(''), /inherited|hidden|ghi/)
+    t.equal(lines.length, 4)
   })
 
   t.test('leaves out what is below the level', async (t) => {

@@ -87,7 +87,7 @@ export class PartReader {
       limit: this.#limit,
       room,
       onStop: (sequence) => {
-        this.#stop = { by: 'sequence', sequence }
+        this.#stop ??= { by: 'sequence', sequence } // the limit may be met before it in the same piece
       }
     })
     this.#contextWindowOf = options.contextWindowOf ?? (() => undefined)

@@ -300,6 +300,19 @@ t.test("the client's limit", async (t) => {
     }
   })
 
+  t.test(
+    'met in reasoning ends the answer there, whatever stands behind it in one piece',
+    async (t) => {
+      const plan = replyPlan({ reasoning: 'tags', maxOutputTokens: 3, stopSequences: ['STOP'] })
+      const told = '<thinking>one two three four five six</thinking>The answer STOP here'
+      for (const events of [[text(told)], sliceBy(told, 7).map(text)]) {
+        const parts = readParts(plan, [...events, ...closing()])
+        t.equal(summarize(parts).text, '')
+        t.match(parts.at(-1), { type: 'end', reason: 'length', usage: { outputTokens: 3 } })
+      }
+    }
+  )
+
   t.test('comes before a stop string behind it, wherever the upstream cut the text', async (t) => {
     const plan = replyPlan({ maxOutputTokens: 36, stopSequences: ['END'] })
     for (const [before, end] of [
