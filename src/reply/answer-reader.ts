@@ -25,9 +25,6 @@ const MEMBER_BYTES = 80
 const ARRAY_BYTES = 24
 const COMMA_BYTES = 16
 
-/** Text of frames that came together is read in one piece of about this length. */
-const JOINED_CHARS = 1024
-
 const MAX_STRANGE = 8
 const MAX_NAME_CHARS = 100
 
@@ -59,8 +56,6 @@ export class AnswerReader {
   #room: MomentaryRoom | null
   readonly #parts: PartReader
   #phase: 'empty' | 'opened' | 'stopped' | 'cut-off' | 'lost' = 'empty'
-  /** Text of the chunk's frames that was not passed on. Bounded by JOINED_CHARS and one frame. */
-  #joined = ''
   #strangeCount = 0
   /** Bounded by MAX_STRANGE. */
   readonly #strangeNames = new Set<string>()
@@ -88,7 +83,6 @@ export class AnswerReader {
       if (news === null) news = this.#read(frame, onPart)
       else this.#overhear(frame)
     }
-    news ??= this.#passText(onPart)
     if (news === null) this.#decoder.throwIfFailed()
     return news
   }
@@ -110,21 +104,8 @@ export class AnswerReader {
   #read(frame: Frame, onPart: (part: StreamPart) => void): UpstreamFault | 'stopped' | null {
     if (this.#phase === 'empty') this.#phase = 'opened'
     const text = plainTextOf(frame)
-    if (text !== null) {
-      this.#joined += text
-      return this.#joined.length < JOINED_CHARS ? null : this.#passText(onPart)
-    }
-    const early = this.#passText(onPart)
-    if (early === null) return this.#readEvent(frame, onPart)
-    this.#overhear(frame)
-    return early
-  }
-
-  #passText(onPart: (part: StreamPart) => void): 'stopped' | null {
-    const text = this.#joined
-    if (text === '') return null
-    this.#joined = ''
-    return this.#push({ type: 'text', text }, onPart)
+    if (text === null) return this.#readEvent(frame, onPart)
+    return text === '' ? null : this.#push({ type: 'text', text }, onPart)
   }
 
   #readEvent(frame: Frame, onPart: (part: StreamPart) => void): UpstreamFault | 'stopped' | null {
