@@ -13,7 +13,7 @@ import {
 import { isCompaction } from '../../dialects/openai-responses/output-items.ts'
 import { toStoredConversation } from '../../dialects/openai-responses/earlier-items.ts'
 import { MAX_BEFORE } from '../../dialects/openai-responses/stored-response.ts'
-import { asGatewayError, GatewayError } from '../../shared/errors.ts'
+import { asGatewayError, type ErrorCode, GatewayError } from '../../shared/errors.ts'
 import { parseJsonObject } from '../../shared/json.ts'
 import { freeIfLong } from '../../shared/own-memory.ts'
 import type { BodyMemory } from '../turn/body-memory.ts'
@@ -24,13 +24,20 @@ import { FrameMeter } from './frame-meter.ts'
 import { FrameResponse, type FrameTarget } from './frame-response.ts'
 import type { LeaveLine } from './key-lines.ts'
 import type { KeptConversation, KeptConversations } from './kept-conversations.ts'
-import {
-  type Farewell,
-  type Leave,
-  nextStep,
-  type SocketEvent,
-  type SocketState
-} from './next-step.ts'
+
+/** Close code and reason (RFC 6455 §7.4). Clients reconnect after 1001, 1011, 1012 and 1013 only. */
+interface Farewell {
+  readonly code: 1001 | 1008 | 1009 | 1012 | 1013
+  readonly reason: string
+}
+
+/** Ends a connection after the answer under way. */
+export interface Leave extends Farewell {
+  /** Error of requests that still wait for their answer: nothing of them was done. */
+  readonly refusal: ErrorCode
+  /** OpenAI's name of it, where clients know one. */
+  readonly errorCode?: string
+}
 
 /** The connection's place among all connections of clients. */
 export interface SocketPlace {
@@ -92,6 +99,8 @@ type Held = Pick<Arrival, 'memory' | 'leaveLine'>
 const SMALL_MESSAGE_BYTES = 64 * 1024
 /** Messages that may have begun before the first of them was read. */
 const MAX_ARRIVALS = 64
+/** Requests that a client may send before it has its answer: OpenAI takes 32 lanes. */
+const MAX_WAITING = 32
 /** Smaller fragments carry hardly more than their heads. Clients that cut messages send kilobytes. */
 const MIN_FRAGMENT_BYTES = 64
 /** Frames that carry next to nothing (pings, tiny fragments) in a second. */
@@ -124,6 +133,12 @@ export const KEY_ENDED: Leave = {
 /**
  * A client of the Responses API on a WebSocket. Each `response.create` is answered by a `Turn` like one over HTTP; between
  * answers the connection holds no permit and no memory but for its conversation, which may be dropped.
+ *
+ *            create                 answered, another waits
+ *   idle ──────────────▶ answering ────────────────────────▶ answering
+ *    ▲ │                    │  │ leave: after this answer
+ *    │ └──leave──▶ closed ◀─│──┘
+ *    └──────answered────────┘
  */
 export class ResponsesSocket {
   readonly openedAt = performance.now()
@@ -131,7 +146,12 @@ export class ResponsesSocket {
   readonly #gone = new AbortController()
   readonly #target: FrameTarget
   readonly #meter: FrameMeter
-  #state: SocketState<Request> = { name: 'idle' }
+  #isAnswering = false
+  #isClosed = false
+  /** Set while the connection is to end with the answer under way. */
+  #farewell: Leave | null = null
+  /** Requests in the order in which they came. Bounded by MAX_WAITING. */
+  #waiting: Request[] = []
   /** Messages that have begun, the oldest first. Bounded by MAX_ARRIVALS. */
   readonly #arrivals: Arrival[] = []
   /** Messages that were read are taken in their order, each when it has its room. */
@@ -196,16 +216,13 @@ export class ResponsesSocket {
   }
 
   get isIdle(): boolean {
-    return this.#state.name === 'idle'
-  }
-
-  get #isClosed(): boolean {
-    return this.#state.name === 'closed'
+    return !this.#isAnswering && !this.#isClosed
   }
 
   /** Closes the connection: at once if nothing is asked, else after the answer. */
   leave(farewell: Leave): void {
-    this.#step({ type: 'leave', farewell })
+    if (this.#isAnswering) this.#farewell ??= farewell
+    else if (!this.#isClosed) this.#end(farewell)
   }
 
   /** Ends the connection at once, since another needs its place. */
@@ -253,7 +270,7 @@ export class ResponsesSocket {
   #onDeclared(bytes: number, isFirst: boolean): void {
     const last = this.#arrivals.at(-1)
     this.#isHeard = true
-    if (this.#state.name === 'closed') return this.#stopReading()
+    if (this.#isClosed) return this.#stopReading()
     if (!isFirst && last !== undefined) {
       if (bytes - last.declaredBytes < MIN_FRAGMENT_BYTES) this.#noteEmpty()
       last.declaredBytes = bytes
@@ -364,7 +381,7 @@ export class ResponsesSocket {
     if (this.#isClosed) return release([arrival])
     if (event?.type === 'response.create' && event.hasLane) {
       const { memory, leaveLine } = arrival
-      return this.#step({ type: 'create', message: { event, memory, leaveLine } })
+      return this.#create({ event, memory, leaveLine })
     }
     release([arrival])
     if (event?.type === 'response.cancel') this.#cancel(event)
@@ -380,7 +397,10 @@ export class ResponsesSocket {
   #cancel({ streamId }: ClientEvent): void {
     if (this.#running === null) return
     if (streamId !== null && streamId !== this.#answeredLane) {
-      return this.#step({ type: 'withdraw', isMeant: ({ event }) => event.streamId === streamId })
+      const isMeant = ({ event }: Request): boolean => event.streamId === streamId
+      const dropped = this.#waiting.filter(isMeant)
+      this.#waiting = this.#waiting.filter((request) => !isMeant(request))
+      return this.#refuseAll(dropped, cancelled())
     }
     this.#isCancelled = true
     this.#running.abort(cancelled())
@@ -446,28 +466,17 @@ export class ResponsesSocket {
     return { ...this.#target, cut: () => {} }
   }
 
-  #step(event: SocketEvent<Request>): void {
-    const { state, action } = nextStep(this.#state, event)
-    this.#state = state
-    switch (action.type) {
-      case 'none':
-        return
-      case 'answer':
-        return this.#answer(action.message)
-      case 'decline':
-        return this.#decline(action.message)
-      case 'withdraw':
-        return this.#refuseAll(action.dropped, cancelled())
-      case 'close':
-        this.#refuseAll(action.dropped, toError(action.farewell))
-        return this.#end(action.farewell)
-      case 'forget':
-        return release(action.dropped)
-    }
+  /** Answers one request at a time, in their order. */
+  #create(request: Request): void {
+    if (this.#isClosed) release([request])
+    else if (!this.#isAnswering) this.#answer(request)
+    else if (this.#waiting.length >= MAX_WAITING) this.#decline(request)
+    else this.#waiting.push(request)
   }
 
   #answer({ event, memory, leaveLine }: Request): void {
     const { request, place, kept, answer, makeId } = this.#options
+    this.#isAnswering = true
     const response = new FrameResponse(request, this.#target, event.streamId)
     const requestId = makeId()
     const { previousId, isWarmUp } = event
@@ -587,12 +596,25 @@ export class ResponsesSocket {
     this.#isCancelled = false
     this.#rest.resolve()
     this.#options.place.rest()
-    if (this.#state.name === 'answering') this.#step({ type: 'answered' })
+    this.#isAnswering = false
+    if (this.#isClosed) return
+    if (this.#farewell !== null) {
+      this.#refuseAll(this.#waiting.splice(0), toError(this.#farewell))
+      return this.#end(this.#farewell)
+    }
+    const next = this.#waiting.shift()
+    if (next !== undefined) this.#answer(next)
+  }
+
+  /** Waiting requests get no answer any more. */
+  #forgetWaiting(): void {
+    this.#isClosed = true
+    release(this.#waiting.splice(0))
   }
 
   /** Says why and closes. The rest of a message that has begun is not read. */
   #end({ code, reason }: Farewell): void {
-    this.#step({ type: 'gone' })
+    this.#forgetWaiting()
     const { webSocket } = this.#options
     if (this.#arrivals.length > 0) this.#stopReading()
     else if (webSocket.isPaused) webSocket.resume() // or the client's own close would not be read
@@ -612,7 +634,7 @@ export class ResponsesSocket {
 
   #onClose(): void {
     const { kept, onGone } = this.#options
-    this.#step({ type: 'gone' })
+    this.#forgetWaiting()
     this.#gone.abort(new GatewayError('GW_CLIENT_CLOSED'))
     this.#response?.destroy()
     release(this.#arrivals)

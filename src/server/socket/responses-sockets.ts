@@ -3,8 +3,12 @@ import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { KeptConversations } from './kept-conversations.ts'
-import type { Leave } from './next-step.ts'
-import { KEY_ENDED, ResponsesSocket, type ResponsesSocketOptions } from './responses-socket.ts'
+import {
+  KEY_ENDED,
+  type Leave,
+  ResponsesSocket,
+  type ResponsesSocketOptions
+} from './responses-socket.ts'
 
 /** Request for a WebSocket, whose socket Node reads no more. */
 export interface Handshake {

@@ -456,9 +456,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a worker that leaves ends the answer on a WebSocket',
     room: 'socket',
-    path: 'src/server/socket/next-step.ts',
-    from: 'return { state: { ...state, farewell: farewell ?? event.farewell }, action: NONE }',
-    to: "return { state: CLOSED, action: { type: 'close', farewell: event.farewell, dropped: waiting } }",
+    path: 'src/server/socket/responses-socket.ts',
+    from: 'if (this.#isAnswering) this.#farewell ??= farewell',
+    to: 'if (this.#isAnswering) this.#end(farewell)',
     needs: ['restart']
   },
   {
