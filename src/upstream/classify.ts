@@ -134,148 +134,136 @@ function describe(
   })
 }
 
-export type FailureKind =
-  | 'dns'
-  | 'refused'
-  | 'unreachable'
-  | 'exhausted'
-  | 'connect-timeout'
-  | 'tls'
-  | 'not-tls'
-  | 'certificate'
-  | 'reset'
-  | 'broken-tls'
-  | 'not-http'
-  | 'headers-timeout'
-  | 'idle-timeout'
-
 interface KindEntry {
   readonly code: ErrorCode
   /** Follows "The upstream" or "The proxy". */
   readonly event: string
   /** `{setting}`: the setting that names the host. */
   readonly hint: string
+  /** Codes of errors of this kind; one that ends with `_` begins many. */
+  readonly codes: readonly string[]
 }
 
 export const FailureKinds = {
   dns: {
     code: 'GW_UPSTREAM_DNS',
     event: 'could not be resolved',
-    hint: 'Check the DNS of this machine or container (DNS_SERVERS), and {setting}.'
+    hint: 'Check the DNS of this machine or container (DNS_SERVERS), and {setting}.',
+    codes: [
+      'ENOTFOUND',
+      'EAI_AGAIN',
+      'EAI_FAIL',
+      'EAI_NODATA',
+      'EAI_NONAME',
+      'ENODATA',
+      'ESERVFAIL'
+    ]
   },
   refused: {
     code: 'GW_UPSTREAM_CONNECT',
     event: 'refused the connection',
-    hint: 'Nothing listens there: check host and port in {setting}.'
+    hint: 'Nothing listens there: check host and port in {setting}.',
+    codes: ['ECONNREFUSED']
   },
   unreachable: {
     code: 'GW_UPSTREAM_CONNECT',
     event: 'cannot be reached',
-    hint: 'Check the network, VPN and firewall of this machine.'
+    hint: 'Check the network, VPN and firewall of this machine.',
+    codes: ['EHOSTUNREACH', 'EHOSTDOWN', 'ENETUNREACH', 'ENETDOWN', 'EACCES', 'EPERM']
   },
   exhausted: {
     code: 'GW_UPSTREAM_CONNECT',
     event: 'could not be called because this process has reached its limit of open sockets',
-    hint: 'Raise the limit of open files (ulimit -n) or lower HTTP_MAX_CONNECTIONS.'
+    hint: 'Raise the limit of open files (ulimit -n) or lower HTTP_MAX_CONNECTIONS.',
+    codes: ['EADDRNOTAVAIL', 'EMFILE', 'ENFILE']
   },
   'connect-timeout': {
     code: 'GW_UPSTREAM_CONNECT_TIMEOUT',
     event: 'did not accept the connection in time',
-    hint: 'Check the network and firewall, or raise HTTP_CONNECT_TIMEOUT.'
+    hint: 'Check the network and firewall, or raise HTTP_CONNECT_TIMEOUT.',
+    codes: ['UND_ERR_CONNECT_TIMEOUT']
   },
   tls: {
     code: 'GW_UPSTREAM_TLS',
     event: 'failed the TLS handshake',
-    hint: 'Check {setting} and any proxy that inspects TLS.'
+    hint: 'Check {setting} and any proxy that inspects TLS.',
+    codes: ['EPROTO', 'ERR_SSL_', 'ERR_TLS_']
   },
   'not-tls': {
     code: 'GW_UPSTREAM_TLS',
     event: 'does not speak TLS',
-    hint: 'Use http:// instead of https:// in {setting} if that is intended.'
+    hint: 'Use http:// instead of https:// in {setting} if that is intended.',
+    codes: [
+      'ERR_SSL_WRONG_VERSION_NUMBER',
+      'ERR_SSL_PACKET_LENGTH_TOO_LONG',
+      'ERR_SSL_HTTP_REQUEST'
+    ]
   },
   certificate: {
     code: 'GW_UPSTREAM_TLS',
     event: 'presented an untrusted certificate',
-    hint: 'Behind a proxy that inspects TLS, set NODE_EXTRA_CA_CERTS to its CA. Also check the clock.'
+    hint: 'Behind a proxy that inspects TLS, set NODE_EXTRA_CA_CERTS to its CA. Also check the clock.',
+    codes: [
+      'ERR_TLS_CERT_ALTNAME_INVALID',
+      'DEPTH_ZERO_SELF_SIGNED_CERT',
+      'SELF_SIGNED_CERT_IN_CHAIN',
+      'HOSTNAME_MISMATCH',
+      'INVALID_CA',
+      'INVALID_PURPOSE',
+      'PATH_LENGTH_EXCEEDED',
+      'CERT_',
+      'UNABLE_TO_',
+      'CRL_'
+    ]
   },
   reset: {
     code: 'GW_UPSTREAM_RESET',
     event: 'closed the connection before its answer was complete',
-    hint: 'If it happens often, a proxy, VPN or firewall on the way may be cutting connections.'
+    hint: 'If it happens often, a proxy, VPN or firewall on the way may be cutting connections.',
+    codes: [
+      'ECONNRESET',
+      'ECONNABORTED',
+      'EPIPE',
+      'UND_ERR_SOCKET',
+      'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+      'ERR_STREAM_PREMATURE_CLOSE'
+    ]
   },
   'broken-tls': {
     code: 'GW_UPSTREAM_RESET',
     event: 'ended the TLS connection before its answer was complete',
-    hint: 'Check any proxy, VPN or firewall that inspects TLS, and whether {setting} requires a client certificate.'
+    hint: 'Check any proxy, VPN or firewall that inspects TLS, and whether {setting} requires a client certificate.',
+    codes: []
   },
   'not-http': {
     code: 'GW_UPSTREAM_STATUS',
     event: 'answered with bytes that are not HTTP',
-    hint: 'Check {setting}: a TLS port needs https://, and the port must be one of an HTTP server.'
+    hint: 'Check {setting}: a TLS port needs https://, and the port must be one of an HTTP server.',
+    codes: ['UND_ERR_HEADERS_OVERFLOW', 'HPE_']
   },
   'headers-timeout': {
     code: 'GW_UPSTREAM_HEADERS_TIMEOUT',
     event: 'did not start to answer in time',
-    hint: 'Long conversations take longer to start: raise FIRST_TOKEN_TIMEOUT.'
+    hint: 'Long conversations take longer to start: raise FIRST_TOKEN_TIMEOUT.',
+    codes: ['UND_ERR_HEADERS_TIMEOUT']
   },
   'idle-timeout': {
     code: 'GW_UPSTREAM_IDLE_TIMEOUT',
     event: 'stopped sending in the middle of its answer',
-    hint: 'Raise STREAMING_READ_TIMEOUT if such pauses are normal.'
+    hint: 'Raise STREAMING_READ_TIMEOUT if such pauses are normal.',
+    codes: ['UND_ERR_BODY_TIMEOUT']
   }
-} as const satisfies Record<FailureKind, KindEntry>
+} as const satisfies Readonly<Record<string, KindEntry>>
 
-const KIND_OF_CODE: Readonly<Record<string, FailureKind>> = {
-  ENOTFOUND: 'dns',
-  EAI_AGAIN: 'dns',
-  EAI_FAIL: 'dns',
-  EAI_NODATA: 'dns',
-  EAI_NONAME: 'dns',
-  ENODATA: 'dns',
-  ESERVFAIL: 'dns',
-  ECONNREFUSED: 'refused',
-  EHOSTUNREACH: 'unreachable',
-  EHOSTDOWN: 'unreachable',
-  ENETUNREACH: 'unreachable',
-  ENETDOWN: 'unreachable',
-  EACCES: 'unreachable',
-  EPERM: 'unreachable',
-  EADDRNOTAVAIL: 'exhausted',
-  EMFILE: 'exhausted',
-  ENFILE: 'exhausted',
-  UND_ERR_CONNECT_TIMEOUT: 'connect-timeout',
-  EPROTO: 'tls',
-  ERR_SSL_WRONG_VERSION_NUMBER: 'not-tls',
-  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'not-tls',
-  ERR_SSL_HTTP_REQUEST: 'not-tls',
-  ERR_TLS_CERT_ALTNAME_INVALID: 'certificate',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'certificate',
-  SELF_SIGNED_CERT_IN_CHAIN: 'certificate',
-  HOSTNAME_MISMATCH: 'certificate',
-  INVALID_CA: 'certificate',
-  INVALID_PURPOSE: 'certificate',
-  PATH_LENGTH_EXCEEDED: 'certificate',
-  ECONNRESET: 'reset',
-  ECONNABORTED: 'reset',
-  EPIPE: 'reset',
-  UND_ERR_SOCKET: 'reset',
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'reset',
-  ERR_STREAM_PREMATURE_CLOSE: 'reset',
-  UND_ERR_HEADERS_OVERFLOW: 'not-http',
-  UND_ERR_HEADERS_TIMEOUT: 'headers-timeout',
-  UND_ERR_BODY_TIMEOUT: 'idle-timeout'
-}
+export type FailureKind = keyof typeof FailureKinds
 
-const KIND_OF_PREFIX: readonly (readonly [string, FailureKind])[] = [
-  ['CERT_', 'certificate'],
-  ['UNABLE_TO_', 'certificate'],
-  ['CRL_', 'certificate'],
-  ['ERR_SSL_', 'tls'],
-  ['ERR_TLS_', 'tls'],
-  ['HPE_', 'not-http']
-]
+const KINDS = Object.keys(FailureKinds).filter((kind): kind is FailureKind => kind in FailureKinds)
 
-export function kindOfCode(code: string): FailureKind | null {
-  const kind = Object.hasOwn(KIND_OF_CODE, code) ? KIND_OF_CODE[code] : undefined
-  return kind ?? KIND_OF_PREFIX.find(([prefix]) => code.startsWith(prefix))?.[1] ?? null
+const KIND_OF_CODE: ReadonlyMap<string, FailureKind> = new Map(
+  KINDS.flatMap((kind) => FailureKinds[kind].codes.map((code) => [code, kind] as const))
+)
+
+function kindOfCode(code: string): FailureKind | null {
+  const prefix = [...KIND_OF_CODE.keys()].find((one) => one.endsWith('_') && code.startsWith(one))
+  return KIND_OF_CODE.get(code) ?? KIND_OF_CODE.get(prefix ?? '') ?? null
 }
