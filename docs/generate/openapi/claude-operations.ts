@@ -1,14 +1,16 @@
 import { pathsOf, VERSION } from './client-api.ts'
 import {
+  type JsonSchema,
   amount,
   anyObject,
   boolean,
+  describedRecord,
   figure,
   fixed,
-  type JsonSchema,
   list,
   moment,
   oneOf,
+  optional,
   orNull,
   record,
   string
@@ -94,27 +96,26 @@ export const ClaudeSchemas: Readonly<Record<string, JsonSchema>> = {
     checksum: string('`sha256:` and the SHA-256 of the settings as JSON with sorted keys.'),
     settings: anyObject('As in managed-settings.json of Claude Code.')
   }),
-  Taken: record({}, { description: 'Nothing was refused.' }),
-  Standing: record(
-    {
-      extra_usage: record({
+  Taken: describedRecord('Nothing was refused.', {}),
+  Standing: describedRecord('Amounts of a credit limit.', {
+    extra_usage: optional(
+      record({
         is_enabled: boolean('Always true.'),
         monthly_limit: figure('Hundredths of a credit, whatever the period.'),
         used_credits: amount('Hundredths of a credit, used or reserved.'),
         utilization: amount('Percent.'),
         currency: fixed('CRD')
-      }),
-      limits: list(
-        record({
-          kind: fixed('spend'),
-          group: oneOf(['daily', 'weekly', 'monthly', 'total'], 'Period of the limit.'),
-          percent: amount('Used part.'),
-          resets_at: orNull(moment('When the limit resets; `null` for never.')),
-          severity: oneOf(['normal', 'warning', 'critical']),
-          is_active: boolean('Always true.')
-        })
-      )
-    },
-    { optional: ['extra_usage'], description: 'Amounts of a credit limit.' }
-  )
+      })
+    ),
+    limits: list(
+      record({
+        kind: fixed('spend'),
+        group: oneOf(['daily', 'weekly', 'monthly', 'total'], 'Period of the limit.'),
+        percent: amount('Used part.'),
+        resets_at: orNull(moment('When the limit resets; `null` for never.')),
+        severity: oneOf(['normal', 'warning', 'critical']),
+        is_active: boolean('Always true.')
+      })
+    )
+  })
 }

@@ -1,11 +1,13 @@
-import { amount } from './json-schema.ts'
+import { amount, optional } from './json-schema.ts'
 
 /** Members beside counts of tokens that only this gateway has. */
 export const COUNT_MEMBERS = {
-  hidden_tokens: amount(
-    "Tokens of the upstream's own prompt, which are in no other count. Missing until they can be told apart."
+  hidden_tokens: optional(
+    amount(
+      "Tokens of the upstream's own prompt, which are in no other count. Missing until they can be told apart."
+    )
   ),
-  tokens_within: amount('Tokens by which the count of the input may be off.')
+  tokens_within: optional(amount('Tokens by which the count of the input may be off.'))
 }
 
 export const COUNTED =

@@ -1,7 +1,15 @@
 import { type DialectName, toErrorReply } from '../../../src/dialects/dialect.ts'
 import { ErrorTable } from '../../../src/shared/error-table.ts'
 import { type ErrorCode, GatewayError } from '../../../src/shared/errors.ts'
-import { anyObject, fixed, type JsonSchema, orNull, record, string } from './json-schema.ts'
+import {
+  type JsonSchema,
+  anyObject,
+  fixed,
+  optional,
+  orNull,
+  record,
+  string
+} from './json-schema.ts'
 
 /**
  * Place at which a failure is answered: by any route; with a required key; with an operator key; with a body; with a
@@ -120,14 +128,11 @@ const OPEN_AI_BODY = record({
   code: orNull(string('For programs.'))
 })
 
-const ANTHROPIC_BODY = record(
-  {
-    type: string('The kind of error, in the words of the API.'),
-    message: string('For people: what happened and what to change.'),
-    details: anyObject('Facts for programs.')
-  },
-  { optional: ['details'] }
-)
+const ANTHROPIC_BODY = record({
+  type: string('The kind of error, in the words of the API.'),
+  message: string('For people: what happened and what to change.'),
+  details: optional(anyObject('Facts for programs.'))
+})
 
 /** Errors, as each API writes them. */
 export const ErrorSchemas: Readonly<Record<string, JsonSchema>> = {

@@ -14,25 +14,26 @@ export function nameOfRef({ $ref }: JsonSchema): string | null {
   return typeof $ref === 'string' && $ref.startsWith(SCHEMAS) ? $ref.slice(SCHEMAS.length) : null
 }
 
-/** An object; its members are always there but for those that are `optional`. */
-export function record(
-  members: Readonly<Record<string, JsonSchema>>,
-  { optional = [], description }: RecordTerms = {}
-): JsonSchema {
-  const strange = optional.filter((name) => !Object.hasOwn(members, name))
-  if (strange.length > 0) throw new Error(`there are no members ${strange.join(', ')}`)
-  const required = Object.keys(members).filter((name) => !optional.includes(name))
-  return {
-    type: 'object',
-    ...(description !== undefined && { description }),
-    ...(required.length > 0 && { required }),
-    properties: members
-  }
+const isOptional = Symbol('optional')
+
+/** A member of a record that may be missing. */
+export function optional(schema: JsonSchema): JsonSchema {
+  return { ...schema, [isOptional]: true }
 }
 
-interface RecordTerms {
-  readonly optional?: readonly string[]
-  readonly description?: string
+/** An object; its members are always there but for those that are `optional()`. */
+export function record(members: Readonly<Record<string, JsonSchema>>): JsonSchema {
+  const required = Object.keys(members).filter((name) => !(isOptional in (members[name] ?? {})))
+  return { type: 'object', ...(required.length > 0 && { required }), properties: members }
+}
+
+/** A record with words for the whole. */
+export function describedRecord(
+  description: string,
+  members: Readonly<Record<string, JsonSchema>>
+): JsonSchema {
+  const { type, ...rest } = record(members)
+  return { type, description, ...rest }
 }
 
 export function string(description: string): JsonSchema {

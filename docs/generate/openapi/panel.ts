@@ -1,7 +1,7 @@
 import { PANEL_ACTION_NAMES, PANEL_ACTIONS, type PanelAction } from '../../../src/ipc/panel.ts'
 import { ErrorTable } from '../../../src/shared/error-table.ts'
 import { codesIn } from './errors.ts'
-import { anyObject, type JsonSchema, record, refTo, string } from './json-schema.ts'
+import { type JsonSchema, anyObject, record, refTo, string } from './json-schema.ts'
 import { JSON_TYPE } from './operation.ts'
 
 interface PanelWords {

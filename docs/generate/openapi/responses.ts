@@ -1,5 +1,5 @@
 import type { DialectName } from '../../../src/dialects/dialect.ts'
-import { anyOf, type JsonSchema, refTo } from './json-schema.ts'
+import { type JsonSchema, anyOf, refTo } from './json-schema.ts'
 import { ClientApis } from './client-apis.ts'
 import { codesIn, type ToldError, toldErrors } from './errors.ts'
 import { EVERY_ANSWER, headersRefs } from './headers.ts'

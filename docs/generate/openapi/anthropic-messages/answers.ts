@@ -1,12 +1,14 @@
 import { COUNTED, COUNT_MEMBERS } from '../count-members.ts'
 import {
+  type JsonSchema,
   amount,
   anyObject,
   anyOf,
+  describedRecord,
   fixed,
-  type JsonSchema,
   list,
   oneOf,
+  optional,
   orNull,
   record,
   refTo,
@@ -30,39 +32,38 @@ const REASONS = {
   stop_reason: STOP_REASON,
   stop_sequence: orNull(string('Which of `stop_sequences` it was.')),
   stop_details: { type: 'null' },
-  safeguard_results: list(
-    record({
-      type: string('As it was asked for.'),
-      status: record({ type: fixed('unsupported') })
-    }),
-    'Where the request asked for `safeguards`: nothing here judges calls.'
+  safeguard_results: optional(
+    list(
+      record({
+        type: string('As it was asked for.'),
+        status: record({ type: fixed('unsupported') })
+      }),
+      'Where the request asked for `safeguards`: nothing here judges calls.'
+    )
   )
 }
 
 const CLEARED = { cleared_input_tokens: amount('Tokens that were cleared.') }
 
-const CONTEXT_EDITS = record(
-  {
-    applied_edits: list(
-      anyOf([
-        record({
-          type: fixed('clear_tool_uses_20250919'),
-          cleared_tool_uses: amount('Calls whose results were cleared.'),
-          ...CLEARED
-        }),
-        record({
-          type: fixed('clear_thinking_20251015'),
-          cleared_thinking_turns: amount('Turns whose thinking was cleared.'),
-          ...CLEARED
-        })
-      ]),
-      'Edits that changed the conversation.'
-    )
-  },
-  { description: 'Where the request asked for edits.' }
-)
+const CONTEXT_EDITS = describedRecord('Where the request asked for edits.', {
+  applied_edits: list(
+    anyOf([
+      record({
+        type: fixed('clear_tool_uses_20250919'),
+        cleared_tool_uses: amount('Calls whose results were cleared.'),
+        ...CLEARED
+      }),
+      record({
+        type: fixed('clear_thinking_20251015'),
+        cleared_thinking_turns: amount('Turns whose thinking was cleared.'),
+        ...CLEARED
+      })
+    ]),
+    'Edits that changed the conversation.'
+  )
+})
 
-const EDITS = { context_management: refTo('ContextEdits') }
+const EDITS = { context_management: optional(refTo('ContextEdits')) }
 
 const INDEX = amount('Which block of the answer, from 0.')
 
@@ -74,7 +75,7 @@ const SEARCH_RESULT = record({
   page_age: orNull(string('When it was published.'))
 })
 
-const CALLER = record({ type: fixed('direct') }, { description: 'Always the model itself.' })
+const CALLER = describedRecord('Always the model itself.', { type: fixed('direct') })
 
 const BLOCKS = {
   TextBlock: record({ type: fixed('text'), text: string('What the model says.') }),
@@ -122,7 +123,8 @@ const NEVER_HERE = { container: { type: 'null' }, diagnostics: { type: 'null' } 
 
 const START = record({
   type: fixed('message_start'),
-  message: record(
+  message: describedRecord(
+    'The message without its content; of its usage the input is an estimate.',
     {
       id: string('Of the answer.'),
       type: fixed('message'),
@@ -134,8 +136,7 @@ const START = record({
       stop_sequence: { type: 'null' },
       stop_details: { type: 'null' },
       usage: refTo('MessageUsage')
-    },
-    { description: 'The message without its content; of its usage the input is an estimate.' }
+    }
   )
 })
 
@@ -149,7 +150,7 @@ const DELTA = anyOf([
 /** The events of a stream. `error` is in its place beside them. */
 const EVENTS = {
   MessageStartEvent: START,
-  PingEvent: record({ type: fixed('ping') }, { description: 'A heartbeat.' }),
+  PingEvent: describedRecord('A heartbeat.', { type: fixed('ping') }),
   BlockStartEvent: record({
     type: fixed('content_block_start'),
     index: INDEX,
@@ -157,19 +158,13 @@ const EVENTS = {
   }),
   BlockDeltaEvent: record({ type: fixed('content_block_delta'), index: INDEX, delta: DELTA }),
   BlockStopEvent: record({ type: fixed('content_block_stop'), index: INDEX }),
-  MessageDeltaEvent: record(
-    {
-      type: fixed('message_delta'),
-      delta: record(
-        { ...REASONS, container: NEVER_HERE.container },
-        { optional: ['safeguard_results'] }
-      ),
-      usage: refTo('MessageDeltaUsage'),
-      ...EDITS
-    },
-    { optional: ['context_management'] }
-  ),
-  MessageStopEvent: record({ type: fixed('message_stop') }, { description: 'The end.' })
+  MessageDeltaEvent: record({
+    type: fixed('message_delta'),
+    delta: record({ ...REASONS, container: NEVER_HERE.container }),
+    usage: refTo('MessageDeltaUsage'),
+    ...EDITS
+  }),
+  MessageStopEvent: describedRecord('The end.', { type: fixed('message_stop') })
 } as const
 
 const DELTA_USAGE = {
@@ -187,56 +182,46 @@ const DELTA_USAGE = {
   ...COUNT_MEMBERS
 }
 
-const OPTIONAL = { optional: ['hidden_tokens', 'tokens_within'] }
-
 /** Answers of the Messages API, and the events of a stream. */
 export const MessagesAnswers: Readonly<Record<string, JsonSchema>> = {
-  Message: record(
-    {
-      id: string('Another one for each answer.'),
-      type: fixed('message'),
-      role: fixed('assistant'),
-      model: string('As the request named it.'),
-      ...NEVER_HERE,
-      content: list(BLOCK),
-      ...REASONS,
-      usage: refTo('MessageUsage'),
-      ...EDITS
-    },
-    { optional: ['safeguard_results', 'context_management'] }
-  ),
+  Message: record({
+    id: string('Another one for each answer.'),
+    type: fixed('message'),
+    role: fixed('assistant'),
+    model: string('As the request named it.'),
+    ...NEVER_HERE,
+    content: list(BLOCK),
+    ...REASONS,
+    usage: refTo('MessageUsage'),
+    ...EDITS
+  }),
   ...BLOCKS,
   ContextEdits: CONTEXT_EDITS,
-  MessageUsage: record(
-    {
-      ...DELTA_USAGE,
-      cache_creation: orNull(
-        record({
-          ephemeral_5m_input_tokens: amount('All that was written to the cache.'),
-          ephemeral_1h_input_tokens: amount('Always 0.')
-        })
-      ),
-      inference_geo: { type: 'null' },
-      service_tier: fixed('standard'),
-      speed: { type: 'null' }
-    },
-    OPTIONAL
-  ),
-  MessageDeltaUsage: record(DELTA_USAGE, OPTIONAL),
+  MessageUsage: record({
+    ...DELTA_USAGE,
+    cache_creation: orNull(
+      record({
+        ephemeral_5m_input_tokens: amount('All that was written to the cache.'),
+        ephemeral_1h_input_tokens: amount('Always 0.')
+      })
+    ),
+    inference_geo: { type: 'null' },
+    service_tier: fixed('standard'),
+    speed: { type: 'null' }
+  }),
+  MessageDeltaUsage: record(DELTA_USAGE),
   ...EVENTS,
   MessagesStreamEvent: anyOf(
     [...Object.keys(EVENTS), 'AnthropicStreamError'].map(refTo),
     'What `data:` of an event has; `event:` has its type. A whole answer ends with `message_stop`, a broken one with `error`.'
   ),
-  TokenCount: record(
-    {
-      input_tokens: amount(COUNTED),
-      ...COUNT_MEMBERS,
-      context_management: record(
-        { original_input_tokens: amount('Tokens before the edits that the request asks for.') },
-        { description: 'Where the request asked for edits.' }
-      )
-    },
-    { optional: [...OPTIONAL.optional, 'context_management'] }
-  )
+  TokenCount: record({
+    input_tokens: amount(COUNTED),
+    ...COUNT_MEMBERS,
+    context_management: optional(
+      describedRecord('Where the request asked for edits.', {
+        original_input_tokens: amount('Tokens before the edits that the request asks for.')
+      })
+    )
+  })
 }

@@ -1,11 +1,13 @@
 import { COUNT_MEMBERS } from '../count-members.ts'
 import {
+  type JsonSchema,
   amount,
   anyOf,
+  describedRecord,
   fixed,
-  type JsonSchema,
   list,
   oneOf,
+  optional,
   orNull,
   record,
   refTo,
@@ -28,6 +30,9 @@ const CALLED = {
   arguments: string('JSON text.')
 }
 
+/** Only the first piece of a call has the name. */
+const CALLED_IN_PIECES = { ...CALLED, name: optional(CALLED.name) }
+
 const REASONING = string('What the model thought before it spoke, where it was asked to think.')
 
 /** Answers of Chat Completions, and the chunks of a stream. */
@@ -46,45 +51,39 @@ export const ChatAnswers: Readonly<Record<string, JsonSchema>> = {
     ),
     usage: refTo('ChatUsage')
   }),
-  ChatAnswerMessage: record(
-    {
-      role: fixed('assistant'),
-      content: orNull(string('`null` where there are only calls.')),
-      refusal: { type: 'null' },
-      annotations: { type: 'array', maxItems: 0 },
-      reasoning_content: REASONING,
-      tool_calls: list(
+  ChatAnswerMessage: record({
+    role: fixed('assistant'),
+    content: orNull(string('`null` where there are only calls.')),
+    refusal: { type: 'null' },
+    annotations: { type: 'array', maxItems: 0 },
+    reasoning_content: optional(REASONING),
+    tool_calls: optional(
+      list(
         record({
           id: string('To be repeated in `tool_call_id` of the result.'),
           type: fixed('function'),
           function: record(CALLED)
         })
-      ),
-      function_call: record(CALLED, { description: 'For requests with `functions`.' })
-    },
-    { optional: ['reasoning_content', 'tool_calls', 'function_call'] }
-  ),
-  ChatUsage: record(
-    {
-      prompt_tokens: amount('Tokens that were read, those from the cache included.'),
-      completion_tokens: amount('Tokens that were written.'),
-      total_tokens: amount('Both together.'),
-      prompt_tokens_details: record({ cached_tokens: amount('Of these from the cache.') }),
-      completion_tokens_details: record({ reasoning_tokens: amount('Of these for thinking.') }),
-      ...COUNT_MEMBERS,
-      credits_used: { type: 'number', description: 'Credits, as the upstream metered them.' }
-    },
-    {
-      optional: [
-        'prompt_tokens_details',
-        'completion_tokens_details',
-        'hidden_tokens',
-        'tokens_within',
-        'credits_used'
-      ]
-    }
-  ),
-  ChatChunk: record(
+      )
+    ),
+    function_call: optional(describedRecord('For requests with `functions`.', CALLED))
+  }),
+  ChatUsage: record({
+    prompt_tokens: amount('Tokens that were read, those from the cache included.'),
+    completion_tokens: amount('Tokens that were written.'),
+    total_tokens: amount('Both together.'),
+    prompt_tokens_details: optional(record({ cached_tokens: amount('Of these from the cache.') })),
+    completion_tokens_details: optional(
+      record({ reasoning_tokens: amount('Of these for thinking.') })
+    ),
+    ...COUNT_MEMBERS,
+    credits_used: optional({
+      type: 'number',
+      description: 'Credits, as the upstream metered them.'
+    })
+  }),
+  ChatChunk: describedRecord(
+    'The `data` of one event. `usage` is in the last, where `stream_options.include_usage` asked for it.',
     {
       ...HEAD,
       object: fixed('chat.completion.chunk'),
@@ -96,34 +95,25 @@ export const ChatAnswers: Readonly<Record<string, JsonSchema>> = {
         }),
         'One choice; none in the chunk that has the `usage`.'
       ),
-      usage: refTo('ChatUsage')
-    },
-    {
-      optional: ['usage'],
-      description:
-        'The `data` of one event. `usage` is in the last, where `stream_options.include_usage` asked for it.'
+      usage: optional(refTo('ChatUsage'))
     }
   ),
-  ChatDelta: record(
-    {
-      role: fixed('assistant'),
-      content: string('What comes next of the text.'),
-      reasoning_content: REASONING,
-      tool_calls: list(
-        record(
-          {
-            index: amount('Which call of the answer.'),
-            id: string('In the first piece of a call, like `type`.'),
-            type: fixed('function'),
-            function: record(CALLED, { optional: ['name'] })
-          },
-          { optional: ['id', 'type'] }
-        )
-      ),
-      function_call: record(CALLED, { optional: ['name'] })
-    },
-    { optional: ['role', 'content', 'reasoning_content', 'tool_calls', 'function_call'] }
-  ),
+  ChatDelta: record({
+    role: optional(fixed('assistant')),
+    content: optional(string('What comes next of the text.')),
+    reasoning_content: optional(REASONING),
+    tool_calls: optional(
+      list(
+        record({
+          index: amount('Which call of the answer.'),
+          id: optional(string('In the first piece of a call, like `type`.')),
+          type: optional(fixed('function')),
+          function: record(CALLED_IN_PIECES)
+        })
+      )
+    ),
+    function_call: optional(record(CALLED_IN_PIECES))
+  }),
   ChatStreamEvent: anyOf(
     [refTo('ChatChunk'), refTo('OpenAiError')],
     'What `data:` of an event has. After a whole answer comes `data: [DONE]`; after an error it does not. Lines that begin with `:` are heartbeats.'

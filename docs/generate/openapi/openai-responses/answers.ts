@@ -1,14 +1,16 @@
 import { COUNTED, COUNT_MEMBERS } from '../count-members.ts'
 import {
+  type JsonSchema,
   amount,
   anyObject,
   anyOf,
   anything,
-  fixed,
   boolean,
-  type JsonSchema,
+  describedRecord,
+  fixed,
   list,
   oneOf,
+  optional,
   orNull,
   record,
   refTo,
@@ -22,7 +24,7 @@ const ID = string('Another one for each item; an `item_reference` may name it.')
 const CALL = {
   call_id: string('To be repeated in the output.'),
   name: string('The tool, as the request named it.'),
-  namespace: string('Where the tool was declared in one.')
+  namespace: optional(string('Where the tool was declared in one.'))
 }
 
 const NO_LOGPROBS = { logprobs: { type: 'array', maxItems: 0 } }
@@ -38,15 +40,12 @@ const SUMMARY_PART = record({
   text: string('What the model thought.')
 })
 
-const ACTION = record(
-  {
-    type: fixed('search'),
-    query: string('What was searched for.'),
-    queries: list({ type: 'string' }),
-    sources: list(record({ type: fixed('url'), url: string('Of a page that was found.') }))
-  },
-  { optional: ['queries', 'sources'] }
-)
+const ACTION = record({
+  type: fixed('search'),
+  query: string('What was searched for.'),
+  queries: optional(list({ type: 'string' })),
+  sources: optional(list(record({ type: fixed('url'), url: string('Of a page that was found.') })))
+})
 
 const ITEMS = {
   MessageItem: record({
@@ -56,37 +55,28 @@ const ITEMS = {
     role: fixed('assistant'),
     content: list(TEXT_PART)
   }),
-  ReasoningItem: record(
-    {
-      id: ID,
-      type: fixed('reasoning'),
-      summary: list(SUMMARY_PART),
-      encrypted_content: string(
-        'Only the upstream can read it; to be sent back. Where `include` asked for it.'
-      )
-    },
-    { optional: ['encrypted_content'] }
-  ),
-  FunctionCallItem: record(
-    {
-      id: ID,
-      type: fixed('function_call'),
-      status: STATUS,
-      ...CALL,
-      arguments: string('JSON text.')
-    },
-    { optional: ['namespace'] }
-  ),
-  CustomToolCallItem: record(
-    {
-      id: ID,
-      type: fixed('custom_tool_call'),
-      status: STATUS,
-      ...CALL,
-      input: string('The text for the tool.')
-    },
-    { optional: ['namespace'] }
-  ),
+  ReasoningItem: record({
+    id: ID,
+    type: fixed('reasoning'),
+    summary: list(SUMMARY_PART),
+    encrypted_content: optional(
+      string('Only the upstream can read it; to be sent back. Where `include` asked for it.')
+    )
+  }),
+  FunctionCallItem: record({
+    id: ID,
+    type: fixed('function_call'),
+    status: STATUS,
+    ...CALL,
+    arguments: string('JSON text.')
+  }),
+  CustomToolCallItem: record({
+    id: ID,
+    type: fixed('custom_tool_call'),
+    status: STATUS,
+    ...CALL,
+    input: string('The text for the tool.')
+  }),
   ToolSearchCallItem: record({
     id: ID,
     type: fixed('tool_search_call'),
@@ -202,12 +192,10 @@ export const ResponsesAnswers: Readonly<Record<string, JsonSchema>> = {
     completed_at: orNull(amount('Seconds since 1970, where the status is `completed`.')),
     output: list(ITEM),
     error: orNull(
-      record(
-        { code: string('For programs.'), message: string('For people.') },
-        {
-          description: 'Where the status is `failed`.'
-        }
-      )
+      describedRecord('Where the status is `failed`.', {
+        code: string('For programs.'),
+        message: string('For people.')
+      })
     ),
     incomplete_details: orNull(record({ reason: oneOf(['max_output_tokens', 'content_filter']) })),
     usage: orNull(refTo('ResponseUsage'))
@@ -232,29 +220,26 @@ export const ResponsesAnswers: Readonly<Record<string, JsonSchema>> = {
     object: fixed('response'),
     deleted: boolean('Always true.')
   }),
-  InputTokenCount: record(
-    {
-      object: fixed('response.input_tokens'),
-      input_tokens: amount(COUNTED),
-      ...COUNT_MEMBERS
-    },
-    { optional: ['hidden_tokens', 'tokens_within'] }
-  ),
-  ResponseUsage: record(
-    {
-      input_tokens: amount('Tokens that were read, those of the cache included.'),
-      input_tokens_details: record({
-        cached_tokens: amount('Of these from the cache.'),
-        cache_write_tokens: amount('Of these written to the cache.')
-      }),
-      output_tokens: amount('Tokens that were written.'),
-      output_tokens_details: record({ reasoning_tokens: amount('Of these for thinking.') }),
-      total_tokens: amount('Both together.'),
-      ...COUNT_MEMBERS,
-      credits_used: { type: 'number', description: 'Credits, as the upstream metered them.' }
-    },
-    { optional: ['hidden_tokens', 'tokens_within', 'credits_used'] }
-  ),
+  InputTokenCount: record({
+    object: fixed('response.input_tokens'),
+    input_tokens: amount(COUNTED),
+    ...COUNT_MEMBERS
+  }),
+  ResponseUsage: record({
+    input_tokens: amount('Tokens that were read, those of the cache included.'),
+    input_tokens_details: record({
+      cached_tokens: amount('Of these from the cache.'),
+      cache_write_tokens: amount('Of these written to the cache.')
+    }),
+    output_tokens: amount('Tokens that were written.'),
+    output_tokens_details: record({ reasoning_tokens: amount('Of these for thinking.') }),
+    total_tokens: amount('Both together.'),
+    ...COUNT_MEMBERS,
+    credits_used: optional({
+      type: 'number',
+      description: 'Credits, as the upstream metered them.'
+    })
+  }),
   ResponsesStreamEvent: anyOf(
     Object.entries(EVENTS).map(([type, members]) => record({ type: fixed(type), ...members })),
     'What `data:` of an event has; `event:` has its type. A whole answer ends with `response.completed` or `response.incomplete`, a broken one with `response.failed`.'
