@@ -1,4 +1,4 @@
-import { pathsOf, VERSION } from './client-api.ts'
+import { inJson, pathsOf, VERSION } from './client-api.ts'
 import {
   type JsonSchema,
   amount,
@@ -18,6 +18,7 @@ import {
 import { JSON_TYPE, type Operation } from './operation.ts'
 
 const FOR_CLAUDE = {
+  tag: 'Claude Code',
   access: 'key',
   errors: 'anthropic-messages',
   parameters: [VERSION]
@@ -28,26 +29,17 @@ export const ClaudeOperations: readonly Operation[] = [
   {
     ...FOR_CLAUDE,
     id: 'getStanding',
-    tag: 'Claude Code',
     method: 'get',
     path: '/api/oauth/usage',
     summary: 'Amounts for /usage and the status line',
     description:
       'Used credits of the key in hundredths, with the currency code `CRD`. It belongs to the `anthropic-ratelimit-unified-*` headers of answers. A key without a credit limit gets no amounts.',
     errorPlaces: ['any', 'key', 'counted'],
-    answers: [
-      {
-        status: 200,
-        description: 'The amounts.',
-        content: { [JSON_TYPE]: ['Standing'] },
-        headers: ['cache-control']
-      }
-    ]
+    answers: inJson(['Standing'], 'The amounts.', ['cache-control'])
   },
   {
     ...FOR_CLAUDE,
     id: 'getManagedSettings',
-    tag: 'Claude Code',
     method: 'get',
     path: '/managed/settings',
     summary: 'Settings that an operator gives to everyone',
@@ -55,24 +47,14 @@ export const ClaudeOperations: readonly Operation[] = [
       'The content of `MANAGED_SETTINGS_FILE`. With the checksum of these settings in `if-none-match` they are not sent again.',
     errorPlaces: ['any', 'key'],
     answers: [
-      {
-        status: 200,
-        description: 'The settings.',
-        content: { [JSON_TYPE]: ['ManagedSettings'] },
-        headers: ['etag']
-      },
+      ...inJson(['ManagedSettings'], 'The settings.', ['etag']),
       { status: 304, description: 'The client has them.', content: {}, headers: ['etag'] },
-      {
-        status: 404,
-        description: 'There are none.',
-        content: { [JSON_TYPE]: ['AnthropicError'] }
-      }
+      { status: 404, description: 'There are none.', content: { [JSON_TYPE]: ['AnthropicError'] } }
     ]
   },
   {
     ...FOR_CLAUDE,
     id: 'takeTelemetry',
-    tag: 'Claude Code',
     method: 'post',
     ...pathsOf(['/v1/metrics', '/v1/logs', '/v1/traces']),
     summary: "Take the client's own telemetry",

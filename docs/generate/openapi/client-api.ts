@@ -92,6 +92,28 @@ export function pathsOf([path = '', ...aliases]: readonly string[]): Pick<
 }
 
 /** A 200 in JSON, by any of these schemas. */
-export function inJson(schemas: readonly string[], description: string): readonly Answer[] {
-  return [{ status: 200, description, content: { [JSON_TYPE]: schemas } }]
+export function inJson(
+  schemas: readonly string[],
+  description: string,
+  headers: readonly string[] = []
+): readonly Answer[] {
+  return [{ status: 200, description, content: { [JSON_TYPE]: schemas }, headers }]
+}
+
+/** A 200 in text of any of these types. */
+export function inText(
+  types: readonly string[],
+  description: string,
+  headers: readonly string[] = []
+): readonly Answer[] {
+  const content = Object.fromEntries(types.map((type) => [type, 'text'] as const))
+  return [{ status: 200, description, content, headers }]
+}
+
+export function inPath(name: string, description: string, example: string): Parameter {
+  return { name, in: 'path', description, schema: { type: 'string' }, example }
+}
+
+export function inQuery(name: string, description: string, schema: JsonSchema): Parameter {
+  return { name, in: 'query', description, schema }
 }

@@ -1,5 +1,5 @@
 import { DIALECT_NAMES } from '../../../src/dialects/dialect.ts'
-import { inJson, LOCAL, pathsOf, VERSION } from './client-api.ts'
+import { inJson, inPath, inQuery, inText, LOCAL, pathsOf, VERSION } from './client-api.ts'
 import { ClaudeOperations } from './claude-operations.ts'
 import { CLIENT_APIS } from './client-apis.ts'
 import { MODEL, QUESTION } from './examples.ts'
@@ -31,79 +31,60 @@ const LINT: Operation = {
   description:
     'Shows which upstream rules a request breaks, where, and what the gateway does about it. Nothing is sent. The request may be of any API: its shape tells which, or `dialect`.',
   errors: 'asked',
-  parameters: [
-    {
-      name: 'dialect',
-      in: 'query',
-      description: 'The API of the request.',
-      schema: oneOf(DIALECT_NAMES)
-    },
-    VERSION
-  ],
+  parameters: [inQuery('dialect', 'The API of the request.', oneOf(DIALECT_NAMES)), VERSION],
   request: { schema: 'LintRequest', examples: LINT_EXAMPLES },
   answers: inJson(['LintReport'], 'What there is to say, also of a request that is refused.')
 }
 
+const OF_KEY = {
+  tag: 'Models and usage',
+  method: 'get',
+  access: 'key',
+  errors: 'asked'
+} as const
+
 const READS: readonly Operation[] = [
   {
+    ...OF_KEY,
     id: 'listModels',
-    tag: 'Models and usage',
-    method: 'get',
     ...pathsOf(['/v1/models', '/models', '/anthropic/v1/models']),
     summary: 'List the models',
     description:
       "Those that the key may use, in the shape of OpenAI's list, or of Anthropic's with `anthropic-version`.",
-    access: 'key',
-    errors: 'asked',
     errorPlaces: ['any', 'key', 'account'],
     parameters: [VERSION],
     answers: inJson(['OpenAiModelList', 'AnthropicModelList'], 'The models, aliases first.')
   },
   {
+    ...OF_KEY,
     id: 'getModel',
-    tag: 'Models and usage',
-    method: 'get',
     ...pathsOf(['/v1/models/{id}', '/models/{id}', '/anthropic/v1/models/{id}']),
     summary: 'Look up a model',
     description: 'By any spelling that a request may use.',
-    access: 'key',
-    errors: 'asked',
     errorPlaces: ['any', 'key', 'model', 'account'],
-    parameters: [
-      {
-        name: 'id',
-        in: 'path',
-        description: 'The name of the model.',
-        schema: { type: 'string' },
-        example: 'claude-sonnet-5.5'
-      },
-      VERSION
-    ],
+    parameters: [inPath('id', 'The name of the model.', MODEL), VERSION],
     answers: inJson(['OpenAiModel', 'AnthropicModel'], 'The model.')
   },
   {
+    ...OF_KEY,
     id: 'getUsage',
-    tag: 'Models and usage',
-    method: 'get',
     ...pathsOf(['/v1/usage', '/usage']),
     summary: 'See what was used, and what is left',
     description:
       "An operator's key is told of the account and of all keys, a named key of itself alone, a client that brings a Kiro key of that account.",
-    access: 'key',
-    errors: 'asked',
     errorPlaces: ['any', 'key', 'account', 'counted'],
     parameters: [VERSION],
     answers: inJson(['AccountUsage', 'KeyUsage'], 'Of the account, or of the key that asks.')
   }
 ]
 
-const OPEN = { method: 'get', access: 'open', errors: 'asked', errorPlaces: ['any'] } as const
+const STATE_READ = { tag: 'Operation', method: 'get', errors: 'asked' } as const
+const OPEN = { ...STATE_READ, access: 'open', errorPlaces: ['any'] } as const
 
 const STATE: readonly Operation[] = [
   {
     ...OPEN,
     id: 'getHealth',
-    tag: 'Operation',
     ...pathsOf(['/health', '/healthz', '/livez']),
     summary: 'Liveness',
     description: 'For health checks.',
@@ -115,7 +96,6 @@ const STATE: readonly Operation[] = [
   {
     ...OPEN,
     id: 'getReadiness',
-    tag: 'Operation',
     path: '/readyz',
     summary: 'Readiness',
     description: 'Says whether requests can be served, and if not, why.',
@@ -127,73 +107,21 @@ const STATE: readonly Operation[] = [
   {
     ...OPEN,
     id: 'sayHello',
-    tag: 'Operation',
     path: '/api/hello',
     summary: 'Connection check of Claude Code',
     description: 'Claude Code asks for it at its start.',
     answers: inJson(['Greeting'], 'There is.')
   },
   {
+    ...STATE_READ,
     id: 'getMetrics',
-    tag: 'Operation',
-    method: 'get',
     path: '/metrics',
     summary: 'Metrics of all processes',
     description:
       "In Prometheus' text format; docs/metrics.md lists them. The key of `METRICS_KEY` opens them, too.",
     access: 'operator',
-    errors: 'asked',
     errorPlaces: ['any', 'key', 'operator', 'account'],
-    answers: [{ status: 200, description: 'The metrics.', content: { 'text/plain': 'text' } }]
-  }
-]
-
-const FOR_SIGNED_IN = {
-  method: 'get',
-  access: 'key',
-  errors: 'asked',
-  errorPlaces: ['any', 'key']
-} as const
-
-const DESCRIPTION: readonly Operation[] = [
-  {
-    ...FOR_SIGNED_IN,
-    id: 'getDescription',
-    tag: 'Description',
-    path: '/openapi.json',
-    summary: 'OpenAPI document',
-    description:
-      'OpenAPI 3.1. It is the same for everybody and tells nothing of this gateway. A browser that is signed in to the dashboard needs no key.',
-    answers: [
-      {
-        status: 200,
-        description: 'The description.',
-        content: { [JSON_TYPE]: ['AnyObject'] },
-        headers: ['cache-control']
-      }
-    ]
-  },
-  {
-    ...FOR_SIGNED_IN,
-    id: 'readDescription',
-    tag: 'Description',
-    path: '/docs',
-    summary: 'This page',
-    description:
-      'Without scripts, and without requests to anywhere. A browser that is signed in to the dashboard needs no key.',
-    answers: [
-      {
-        status: 200,
-        description: 'The page.',
-        content: { 'text/html': 'text' },
-        headers: [
-          'cache-control',
-          'content-security-policy',
-          'x-content-type-options',
-          'referrer-policy'
-        ]
-      }
-    ]
+    answers: inText(['text/plain'], 'The metrics.')
   }
 ]
 
@@ -204,67 +132,63 @@ const PAGE_HEADERS = [
   'referrer-policy'
 ] as const
 
-const PAGES: readonly Operation[] = [
+const FOR_SIGNED_IN = {
+  tag: 'Description',
+  method: 'get',
+  access: 'key',
+  errors: 'asked',
+  errorPlaces: ['any', 'key']
+} as const
+
+const DESCRIPTION: readonly Operation[] = [
+  {
+    ...FOR_SIGNED_IN,
+    id: 'getDescription',
+    path: '/openapi.json',
+    summary: 'OpenAPI document',
+    description:
+      'OpenAPI 3.1. It is the same for everybody and tells nothing of this gateway. A browser that is signed in to the dashboard needs no key.',
+    answers: inJson(['AnyObject'], 'The description.', ['cache-control'])
+  },
+  {
+    ...FOR_SIGNED_IN,
+    id: 'readDescription',
+    path: '/docs',
+    summary: 'This page',
+    description:
+      'Without scripts, and without requests to anywhere. A browser that is signed in to the dashboard needs no key.',
+    answers: inText(['text/html'], 'The page.', PAGE_HEADERS)
+  },
   {
     ...FOR_SIGNED_IN,
     id: 'listPages',
-    tag: 'Description',
     path: '/docs/guides',
     summary: 'Guides and reference',
     description: 'The page that leads to all others, for people.',
-    answers: [
-      {
-        status: 200,
-        description: 'The page.',
-        content: { 'text/html': 'text' },
-        headers: PAGE_HEADERS
-      }
-    ]
+    answers: inText(['text/html'], 'The page.', PAGE_HEADERS)
   },
   {
     ...FOR_SIGNED_IN,
     id: 'readLlmsText',
-    tag: 'Description',
     path: '/llms.txt',
     summary: 'Pages, for programs',
     description:
       'What a program should know of this gateway, and the addresses of all pages in Markdown.',
-    answers: [
-      {
-        status: 200,
-        description: 'The list.',
-        content: { 'text/plain': 'text' },
-        headers: ['cache-control']
-      }
-    ]
+    answers: inText(['text/plain'], 'The list.', ['cache-control'])
   },
   ...(['/docs/{page}', '/docs/guides/{page}'] as const).map(
     (path): Operation => ({
       ...FOR_SIGNED_IN,
       id: path === '/docs/{page}' ? 'readPage' : 'readGuide',
-      tag: 'Description',
       path,
       summary: path === '/docs/{page}' ? 'A page of the reference' : 'A guide',
       description:
         'For people, or Markdown if the name ends with `.md`. Examples have the address at which the gateway was asked.',
       errorPlaces: ['any', 'key', 'no-route'],
       parameters: [
-        {
-          name: 'page',
-          in: 'path',
-          description: 'Name of the page.',
-          schema: { type: 'string' },
-          example: path === '/docs/{page}' ? 'settings.md' : 'team.md'
-        }
+        inPath('page', 'Name of the page.', path === '/docs/{page}' ? 'settings.md' : 'team.md')
       ],
-      answers: [
-        {
-          status: 200,
-          description: 'The page.',
-          content: { 'text/html': 'text', 'text/markdown': 'text' },
-          headers: PAGE_HEADERS
-        }
-      ]
+      answers: inText(['text/html', 'text/markdown'], 'The page.', PAGE_HEADERS)
     })
   )
 ]
@@ -278,8 +202,7 @@ export const Operations: readonly Operation[] = [
   ...READS,
   ...STATE,
   ...ClaudeOperations,
-  ...DESCRIPTION,
-  ...PAGES
+  ...DESCRIPTION
 ]
 
 /** The headers that any request may have; the second means something to requests with a body. */

@@ -109,10 +109,11 @@ const COMPACT: Operation = {
     request: { schema: 'ResponsesRequest', examples: COUNT_EXAMPLES }
   }),
   ...pathsOf(Dialects['openai-responses'].paths.map((path) => `${path}/compact`)),
-  answers: inJson(['CompactedResponse'], 'The conversation, as one item.').map((answer) => ({
-    ...answer,
-    headers: ['x-kiro-gateway-repairs', 'x-kiro-gateway-model', 'server-timing']
-  }))
+  answers: inJson(['CompactedResponse'], 'The conversation, as one item.', [
+    'x-kiro-gateway-repairs',
+    'x-kiro-gateway-model',
+    'server-timing'
+  ])
 }
 
 export const ResponsesApi: ClientApi = {

@@ -1,35 +1,22 @@
 import { Dialects } from '../../../../src/dialects/dialect.ts'
-import { inJson, pathsOf } from '../client-api.ts'
+import { inJson, inPath, inQuery, pathsOf } from '../client-api.ts'
 import { oneOf } from '../json-schema.ts'
 import type { Operation, Parameter } from '../operation.ts'
 
-const ID: Parameter = {
-  name: 'id',
-  in: 'path',
-  description: 'The `id` of a response of the same key.',
-  schema: { type: 'string' },
-  example: 'resp_00000000000000000000000000000000'
-}
+const ID = inPath(
+  'id',
+  'The `id` of a response of the same key.',
+  'resp_00000000000000000000000000000000'
+)
 
 const PAGE: readonly Parameter[] = [
-  {
-    name: 'after',
-    in: 'query',
-    description: 'The id of the item behind which the page begins.',
-    schema: { type: 'string' }
-  },
-  {
-    name: 'limit',
-    in: 'query',
-    description: 'How many items, 20 if left out.',
-    schema: { type: 'integer', minimum: 1, maximum: 100 }
-  },
-  {
-    name: 'order',
-    in: 'query',
-    description: 'The newest first (`desc`) if left out.',
-    schema: oneOf(['asc', 'desc'])
-  }
+  inQuery('after', 'The id of the item behind which the page begins.', { type: 'string' }),
+  inQuery('limit', 'How many items, 20 if left out.', {
+    type: 'integer',
+    minimum: 1,
+    maximum: 100
+  }),
+  inQuery('order', 'The newest first (`desc`) if left out.', oneOf(['asc', 'desc']))
 ]
 
 const STORED = {
