@@ -1,15 +1,11 @@
 import { DEVICE_PATH, OAUTH_PATHS } from '../../../src/server/http/oauth-routes.ts'
 import { DEVICE_GRANT, REFRESH_GRANT } from '../../../src/server/http/oauth-server.ts'
-import { type JsonSchema, record, refTo, string } from './json-schema.ts'
-import { JSON_TYPE } from './operation.ts'
+import { type JsonSchema, list, record, refTo, string } from './json-schema.ts'
+import { jsonContent } from './operation.ts'
 
 const FORM_TYPE = 'application/x-www-form-urlencoded'
 const seconds = (description: string): JsonSchema => ({ type: 'integer', description })
-const texts = (description: string): JsonSchema => ({
-  type: 'array',
-  items: { type: 'string' },
-  description
-})
+const texts = (description: string): JsonSchema => list({ type: 'string' }, description)
 
 /** Bodies of the sign-in of devices. */
 export const DeviceSchemas: Readonly<Record<string, JsonSchema>> = {
@@ -156,11 +152,11 @@ function describe({ id, summary, description, form, required, answer, errors }: 
       }
     }),
     responses: {
-      200: { description: 'Done.', content: { [JSON_TYPE]: { schema: refTo(answer) } } },
+      200: { description: 'Done.', content: jsonContent(refTo(answer)) },
       ...Object.fromEntries(
         Object.entries(errors).map(([status, meaning]) => [
           status,
-          { description: meaning, content: { [JSON_TYPE]: { schema: refTo('OAuthError') } } }
+          { description: meaning, content: jsonContent(refTo('OAuthError')) }
         ])
       )
     }

@@ -66,3 +66,8 @@ export interface Answer {
 
 export const JSON_TYPE = 'application/json'
 export const STREAM_TYPE = 'text/event-stream'
+
+/** Content that is JSON of one schema. */
+export function jsonContent(schema: JsonSchema) {
+  return { [JSON_TYPE]: { schema } }
+}

@@ -2,7 +2,8 @@ import { PANEL_ACTION_NAMES, PANEL_ACTIONS, type PanelAction } from '../../../sr
 import { ErrorTable } from '../../../src/shared/error-table.ts'
 import { codesIn } from './errors.ts'
 import { type JsonSchema, anyObject, record, refTo, string } from './json-schema.ts'
-import { JSON_TYPE } from './operation.ts'
+import { inQuery } from './client-api.ts'
+import { jsonContent } from './operation.ts'
 
 interface PanelWords {
   readonly summary: string
@@ -171,42 +172,29 @@ function toOperation(action: PanelAction) {
     required: true,
     schema: { type: 'string' }
   }))
-  const inQuery = Object.entries(query).map(([name, description]) => ({
-    name,
-    in: 'query',
-    description,
-    schema: { type: 'string' }
-  }))
+  const queried = Object.entries(query).map(([name, description]) =>
+    inQuery(name, description, { type: 'string' })
+  )
   return {
     operationId: `panel${action.replaceAll(/(^|[.-])(\w)/g, (_, __, letter: string) => letter.toUpperCase())}`,
     tags: ['Panel'],
     summary,
     description: DESCRIPTION,
-    parameters: [...inPath, ...inQuery],
+    parameters: [...inPath, ...queried],
     ...(body !== undefined && {
       requestBody: {
         required: true,
-        content: {
-          [JSON_TYPE]: {
-            schema: {
-              type: 'object',
-              properties: Object.fromEntries(
-                Object.entries(body).map(([name, description]) => [name, { description }])
-              )
-            }
-          }
-        }
+        content: jsonContent({
+          type: 'object',
+          properties: Object.fromEntries(
+            Object.entries(body).map(([name, description]) => [name, { description }])
+          )
+        })
       }
     }),
     responses: {
-      [status]: {
-        description: 'Done.',
-        content: { [JSON_TYPE]: { schema: refTo('PanelAnswer') } }
-      },
-      '4XX': {
-        description: ERRORS,
-        content: { [JSON_TYPE]: { schema: refTo('PanelError') } }
-      }
+      [status]: { description: 'Done.', content: jsonContent(refTo('PanelAnswer')) },
+      '4XX': { description: ERRORS, content: jsonContent(refTo('PanelError')) }
     }
   }
 }
