@@ -1,5 +1,5 @@
 import { Type } from '../shared/schema-type.ts'
-import { choice, count, DAY, seconds, setting, text } from './setting.ts'
+import { choice, count, DAY, list, seconds, text } from './setting.ts'
 
 const NAME = {
   restart: true,
@@ -14,7 +14,6 @@ export const FleetSettings = {
       'FLEET_URL',
       {
         restart: true,
-        default: null,
         kind: 'address',
         isSecret: true,
         pattern: '^(redis|rediss|valkey|valkeys)://[^\\s/?#]+(/[0-9]{0,4})?$',
@@ -29,7 +28,7 @@ export const FleetSettings = {
     ),
     member: text(
       'FLEET_MEMBER',
-      { ...NAME, default: null },
+      NAME,
       'Unique name of this gateway in the fleet. By default the host name.'
     ),
     replicas: count(
@@ -42,22 +41,19 @@ export const FleetSettings = {
       { nullWord: 'none', restart: true, min: 10, max: DAY, default: 1800 },
       'Longest time without contact to Valkey. After five sixths of it the gateway starts to close, at its end every connection is cut, and a tenth later other gateways may use them. With none this never happens, and only a successor with the same STATE_DIR gets back what a lost gateway held.'
     ),
-    secrets: setting<string[]>(
+    secrets: list(
+      'FLEET_SECRET',
       {
-        env: 'FLEET_SECRET',
-        kind: 'list',
-        default: [],
+        items: { pattern: '^[\\x21-\\x7e]{32,512}$' },
         isSecret: true,
         restart: true,
-        allowed: 'secrets of at least 32 characters, separated by commas',
-        description:
-          'Secret that all gateways of the fleet share. "openssl rand -hex 32" generates one. Of several, separated by commas, the first is used and all are accepted.'
+        allowed: 'secrets of at least 32 characters, separated by commas'
       },
-      { type: 'array', items: { type: 'string', pattern: '^[\\x21-\\x7e]{32,512}$' } }
+      'Secret that all gateways of the fleet share. "openssl rand -hex 32" generates one. Of several, separated by commas, the first is used and all are accepted.'
     ),
     secretFile: text(
       'FLEET_SECRET_FILE',
-      { restart: true, default: null, kind: 'path' },
+      { restart: true, kind: 'path' },
       'File that contains FLEET_SECRET.'
     ),
     valkeyReplicas: count(
@@ -70,10 +66,6 @@ export const FleetSettings = {
       { restart: true, default: 'folder', enum: ['folder', 'statefulset'] },
       'Proof that an earlier process of this gateway has ended: the lock in STATE_DIR, or the name of a pod in a StatefulSet, which Kubernetes runs at most once.'
     ),
-    podUid: text(
-      'FLEET_POD_UID',
-      { ...NAME, default: null },
-      'UID of the pod if FLEET_IDENTITY is statefulset.'
-    )
+    podUid: text('FLEET_POD_UID', NAME, 'UID of the pod if FLEET_IDENTITY is statefulset.')
   })
 }

@@ -40,7 +40,7 @@ export interface SettingFacts {
 /** The schema checks the value after it was read, so bounds are in the config's unit. */
 export type Setting<T> = TUnsafe<T> & SettingFacts
 
-export function setting<T>(facts: SettingFacts, schema: TSchema): Setting<T> {
+function setting<T>(facts: SettingFacts, schema: TSchema): Setting<T> {
   return Object.assign(Type.Unsafe<T>(schema), facts)
 }
 
@@ -77,29 +77,66 @@ function numbersOf(kind: SettingKind, scale: number) {
 }
 
 interface TextFacts extends MoreFacts {
-  readonly default: string | null
+  readonly default?: string
   readonly kind?: 'text' | 'path' | 'url' | 'address' | 'proxy'
   readonly pattern?: string
 }
 
+/** `null` without a default. */
 export function text<const Facts extends TextFacts>(
   env: string,
   facts: Facts,
   description: string
 ) {
-  const { pattern, ...more }: TextFacts = facts
-  return setting<OrNull<string, Facts>>(
-    { env, kind: 'text', description, ...more },
+  const { pattern, default: value, ...more }: TextFacts = facts
+  return setting<Facts extends { default: string } ? string : string | null>(
+    { env, kind: 'text', description, default: value ?? null, ...more },
     {
-      type: more.default === null ? ['string', 'null'] : 'string',
+      type: value === undefined ? ['string', 'null'] : 'string',
       minLength: 1,
       ...(pattern !== undefined && { pattern })
     }
   )
 }
 
-export function flag(env: string, value: boolean, description: string) {
-  return setting<boolean>({ env, kind: 'flag', default: value, description }, { type: 'boolean' })
+interface TextBounds {
+  readonly pattern?: string
+  readonly minLength?: number
+  readonly maxLength?: number
+}
+
+interface ListFacts extends MoreFacts {
+  readonly items: TextBounds
+}
+
+/** Empty by default. */
+export function list(env: string, { items, ...more }: ListFacts, description: string) {
+  return setting<string[]>(
+    { env, kind: 'list', default: [], description, ...more },
+    { type: 'array', items: { type: 'string', ...items } }
+  )
+}
+
+interface PairsFacts extends MoreFacts {
+  readonly names?: TextBounds
+  readonly values: TextBounds
+}
+
+/** Empty by default. */
+export function pairs(env: string, { names, values, ...more }: PairsFacts, description: string) {
+  return setting<Record<string, string>>(
+    { env, kind: 'pairs', default: {}, description, ...more },
+    {
+      type: 'object',
+      ...(names !== undefined && { propertyNames: names }),
+      additionalProperties: { type: 'string', ...values }
+    }
+  )
+}
+
+export function flag(env: string, value: boolean, description: string, more: MoreFacts = {}) {
+  const facts = { env, description, default: value, ...more }
+  return setting<boolean>({ kind: 'flag', ...facts }, { type: 'boolean' })
 }
 
 export function choice<Word extends string>(

@@ -2,7 +2,7 @@ import { type Static, Type } from '../shared/schema-type.ts'
 import { FleetSettings } from './fleet-settings.ts'
 import type { ManagedSettings } from './managed-settings.ts'
 import { MIN_MEMORY_BYTES } from './memory-plan.ts'
-import { bytes, choice, count, DAY, flag, seconds, setting, text } from './setting.ts'
+import { bytes, choice, count, DAY, flag, list, pairs, seconds, text } from './setting.ts'
 import { TraceSettings } from './trace-settings.ts'
 import { UpstreamSettings } from './upstream-settings.ts'
 
@@ -27,38 +27,31 @@ export const Settings = Type.Object({
       { restart: true, min: 0, max: 65_535, default: 8000, option: 'port' },
       'Port to listen on. 0 chooses any free port.'
     ),
-    apiKeys: setting<string[]>(
+    apiKeys: list(
+      'PROXY_API_KEY',
       {
-        env: 'PROXY_API_KEY',
-        kind: 'list',
-        default: [],
+        items: { pattern: '^[\\x21-\\x7e]+$' },
         isSecret: true,
-        allowed: 'keys separated by commas, each of printable ASCII characters without spaces',
-        description:
-          'Operator keys, separated by commas. Without any key, everyone may call. Keys of fewer than 16 characters cause a warning.'
+        allowed: 'keys separated by commas, each of printable ASCII characters without spaces'
       },
-      { type: 'array', items: { type: 'string', pattern: '^[\\x21-\\x7e]+$' } }
+      'Operator keys, separated by commas. Without any key, everyone may call. Keys of fewer than 16 characters cause a warning.'
     ),
     metricsKey: text(
       'METRICS_KEY',
       {
-        default: null,
         isSecret: true,
         pattern: '^[\\x21-\\x7e]+$',
         allowed: 'printable ASCII characters without spaces'
       },
       'Key for /metrics only, for the metrics collector. Keys of PROXY_API_KEY work there as well.'
     ),
-    trustedProxies: setting<string[]>(
+    trustedProxies: list(
+      'TRUSTED_PROXIES',
       {
-        env: 'TRUSTED_PROXIES',
-        kind: 'list',
-        default: [],
-        allowed: 'addresses and networks separated by commas, such as 10.0.0.2,172.18.0.0/16',
-        description:
-          'Addresses or networks of your reverse proxies. Only their x-forwarded-for and x-forwarded-proto are believed; a proxy on this machine needs no entry.'
+        items: { pattern: '^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$' },
+        allowed: 'addresses and networks separated by commas, such as 10.0.0.2,172.18.0.0/16'
       },
-      { type: 'array', items: { type: 'string', pattern: '^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$' } }
+      'Addresses or networks of your reverse proxies. Only their x-forwarded-for and x-forwarded-proto are believed; a proxy on this machine needs no entry.'
     ),
     maxBodyBytes: bytes(
       'MAX_BODY_BYTES',
@@ -120,26 +113,18 @@ export const Settings = Type.Object({
   }),
   ...UpstreamSettings,
   models: Type.Object({
-    aliases: setting<Record<string, string>>(
-      {
-        env: 'MODEL_ALIASES',
-        kind: 'pairs',
-        default: {},
-        allowed: 'name=model pairs separated by commas, each name once',
-        description: 'Aliases of models, such as my-opus=claude-opus-4.6.'
-      },
-      { type: 'object', additionalProperties: { type: 'string', minLength: 1 } }
+    aliases: pairs(
+      'MODEL_ALIASES',
+      { values: { minLength: 1 }, allowed: 'name=model pairs separated by commas, each name once' },
+      'Aliases of models, such as my-opus=claude-opus-4.6.'
     ),
-    windows: setting<Record<string, string>>(
+    windows: pairs(
+      'MODEL_CONTEXT_WINDOWS',
       {
-        env: 'MODEL_CONTEXT_WINDOWS',
-        kind: 'pairs',
-        default: {},
-        allowed: 'model=tokens pairs separated by commas, each model once, 1000 to 99999999 tokens',
-        description:
-          "Context windows that replace those of the upstream's model list, such as gpt-5.6-sol=1000000. Names are the upstream's."
+        values: { pattern: '^[1-9][0-9]{3,7}$' },
+        allowed: 'model=tokens pairs separated by commas, each model once, 1000 to 99999999 tokens'
       },
-      { type: 'object', additionalProperties: { type: 'string', pattern: '^[1-9][0-9]{3,7}$' } }
+      "Context windows that replace those of the upstream's model list, such as gpt-5.6-sol=1000000. Names are the upstream's."
     )
   }),
   reasoning: Type.Object({
@@ -312,7 +297,6 @@ export const Settings = Type.Object({
     webhookUrl: text(
       'ALERT_WEBHOOK_URL',
       {
-        default: null,
         kind: 'address',
         isSecret: true,
         pattern: '^https?://[^\\s/?#@]+([/?][^\\s#]*)?$',
@@ -322,7 +306,7 @@ export const Settings = Type.Object({
     ),
     webhookSecret: text(
       'ALERT_WEBHOOK_SECRET',
-      { default: null, isSecret: true },
+      { isSecret: true },
       'Secret that signs these messages: their header x-kiro-gateway-signature is sha256= followed by the HMAC-SHA256 of the body in hex.'
     )
   }),
@@ -330,7 +314,7 @@ export const Settings = Type.Object({
   clients: Type.Object({
     managedSettingsFile: text(
       'MANAGED_SETTINGS_FILE',
-      { kind: 'path', default: null },
+      { kind: 'path' },
       'File with settings of Claude Code for everyone who is signed in to the gateway: a JSON object like its managed-settings.json, of at most 256 KiB. By default there are none.'
     ),
     telemetry: choice(
@@ -354,7 +338,7 @@ export const Settings = Type.Object({
     ),
     noColor: text(
       'NO_COLOR',
-      { restart: true, default: null },
+      { restart: true },
       'Any value turns colours off in a terminal, as in many programs (no-color.org).'
     ),
     dashboard: choice(
@@ -365,28 +349,23 @@ export const Settings = Type.Object({
     trustedHeader: text(
       'DASHBOARD_TRUSTED_HEADER',
       {
-        default: null,
         pattern: '^[A-Za-z0-9-]{1,64}$',
         allowed: 'the name of a header, such as x-forwarded-user'
       },
       'Header in which a proxy of TRUSTED_PROXIES names the user whom it has signed in. Those of DASHBOARD_OPERATORS may use the panel as operators, without a key. The proxy must remove this header from what clients send.'
     ),
-    operators: setting<string[]>(
+    operators: list(
+      'DASHBOARD_OPERATORS',
       {
-        env: 'DASHBOARD_OPERATORS',
-        kind: 'list',
-        default: [],
+        items: { minLength: 1, maxLength: 256 },
         allowed:
-          'names or e-mail addresses separated by commas, *@example.com for all of a domain, or * for everyone whom the proxy lets in',
-        description:
-          'Users who may operate the gateway in the panel: names or e-mail addresses, separated by commas; *@example.com for all users of DASHBOARD_OIDC_ISSUER with such an address; * for everyone whom the proxy of DASHBOARD_TRUSTED_HEADER lets in.'
+          'names or e-mail addresses separated by commas, *@example.com for all of a domain, or * for everyone whom the proxy lets in'
       },
-      { type: 'array', items: { type: 'string', minLength: 1, maxLength: 256 } }
+      'Users who may operate the gateway in the panel: names or e-mail addresses, separated by commas; *@example.com for all users of DASHBOARD_OIDC_ISSUER with such an address; * for everyone whom the proxy of DASHBOARD_TRUSTED_HEADER lets in.'
     ),
     oidcIssuer: text(
       'DASHBOARD_OIDC_ISSUER',
       {
-        default: null,
         kind: 'address',
         pattern: '^https?://[^\\s?#@]+$',
         allowed: 'an https:// URL, or http:// on this machine'
@@ -395,24 +374,18 @@ export const Settings = Type.Object({
     ),
     oidcClientId: text(
       'DASHBOARD_OIDC_CLIENT_ID',
-      { default: null },
+      {},
       'Client ID that the provider has given for this gateway.'
     ),
     oidcClientSecret: text(
       'DASHBOARD_OIDC_CLIENT_SECRET',
-      { default: null, isSecret: true },
+      { isSecret: true },
       'Client secret that the provider has given; none for a public client. PKCE is always used.'
     ),
-    oidcGroups: setting<string[]>(
-      {
-        env: 'DASHBOARD_OIDC_GROUPS',
-        kind: 'list',
-        default: [],
-        allowed: 'names of groups separated by commas',
-        description:
-          'Groups of the provider (claim groups) whose members may operate the gateway in the panel, separated by commas.'
-      },
-      { type: 'array', items: { type: 'string', minLength: 1, maxLength: 128 } }
+    oidcGroups: list(
+      'DASHBOARD_OIDC_GROUPS',
+      { items: { minLength: 1, maxLength: 128 }, allowed: 'names of groups separated by commas' },
+      'Groups of the provider (claim groups) whose members may operate the gateway in the panel, separated by commas.'
     ),
     debugMode: choice(
       'DEBUG_MODE',
@@ -424,16 +397,11 @@ export const Settings = Type.Object({
       { restart: true, kind: 'path', default: 'debug_logs' },
       'Folder for these files. The newest 200 are kept.'
     ),
-    keepsContent: setting<boolean>(
-      {
-        env: 'DEBUG_CONTENT',
-        restart: true,
-        kind: 'flag',
-        default: false,
-        description:
-          'Also stores the content of the requests that DEBUG_MODE selects: request, upstream request, raw answer and client answer, in DEBUG_DIR/captures, for "kiro-gateway replay". Prompts and answers are stored there in plain text.'
-      },
-      { type: 'boolean' }
+    keepsContent: flag(
+      'DEBUG_CONTENT',
+      false,
+      'Also stores the content of the requests that DEBUG_MODE selects: request, upstream request, raw answer and client answer, in DEBUG_DIR/captures, for "kiro-gateway replay". Prompts and answers are stored there in plain text.',
+      { restart: true }
     ),
     contentMaxBytes: bytes(
       'DEBUG_CONTENT_MAX_BYTES',

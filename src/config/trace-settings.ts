@@ -1,5 +1,5 @@
 import { Type } from '../shared/schema-type.ts'
-import { choice, count, setting, text } from './setting.ts'
+import { choice, count, flag, pairs, text } from './setting.ts'
 
 const HEADER_NAME = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 const VALUE = '^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$'
@@ -11,28 +11,22 @@ export const TraceSettings = {
       'OTEL_EXPORTER_OTLP_ENDPOINT',
       {
         restart: true,
-        default: null,
         kind: 'address',
         pattern: '^https?://[^\\s/?#@]+(/[^\\s?#]*)?$',
         allowed: 'an http:// or https:// URL without user and password'
       },
       'Collector for a trace of each request, below /v1/traces. By default there are no traces.'
     ),
-    headers: setting<Record<string, string>>(
+    headers: pairs(
+      'OTEL_EXPORTER_OTLP_HEADERS',
       {
-        env: 'OTEL_EXPORTER_OTLP_HEADERS',
+        names: { pattern: HEADER_NAME },
+        values: { pattern: VALUE },
         restart: true,
-        kind: 'pairs',
-        default: {},
         isSecret: true,
-        allowed: 'name=value pairs separated by commas, values percent-encoded',
-        description: 'Headers for the collector, such as a key.'
+        allowed: 'name=value pairs separated by commas, values percent-encoded'
       },
-      {
-        type: 'object',
-        propertyNames: { pattern: HEADER_NAME },
-        additionalProperties: { type: 'string', pattern: VALUE }
-      }
+      'Headers for the collector, such as a key.'
     ),
     protocol: choice(
       'OTEL_EXPORTER_OTLP_PROTOCOL',
@@ -64,7 +58,6 @@ export const TraceSettings = {
       'OTEL_TRACES_SAMPLER_ARG',
       {
         restart: true,
-        default: null,
         pattern: '^(0(\\.[0-9]*)?|1(\\.0*)?|\\.[0-9]+)$',
         allowed: 'a number from 0 to 1'
       },
@@ -72,30 +65,23 @@ export const TraceSettings = {
     ),
     serviceName: text(
       'OTEL_SERVICE_NAME',
-      { restart: true, default: null },
+      { restart: true },
       'Service name in traces. By default kiro-gateway.'
     ),
-    resourceAttributes: setting<Record<string, string>>(
+    resourceAttributes: pairs(
+      'OTEL_RESOURCE_ATTRIBUTES',
       {
-        env: 'OTEL_RESOURCE_ATTRIBUTES',
+        values: { minLength: 1 },
         restart: true,
-        kind: 'pairs',
-        default: {},
-        allowed: 'name=value pairs separated by commas, values percent-encoded',
-        description:
-          'Further resource attributes in traces, such as deployment.environment.name=home.'
+        allowed: 'name=value pairs separated by commas, values percent-encoded'
       },
-      { type: 'object', additionalProperties: { type: 'string', minLength: 1 } }
+      'Further resource attributes in traces, such as deployment.environment.name=home.'
     ),
-    isDisabled: setting<boolean>(
-      {
-        env: 'OTEL_SDK_DISABLED',
-        restart: true,
-        kind: 'flag',
-        default: false,
-        description: 'Turns traces off, regardless of the other settings.'
-      },
-      { type: 'boolean' }
+    isDisabled: flag(
+      'OTEL_SDK_DISABLED',
+      false,
+      'Turns traces off, regardless of the other settings.',
+      { restart: true }
     )
   })
 } as const

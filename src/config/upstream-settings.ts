@@ -1,6 +1,6 @@
 import { Type } from '../shared/schema-type.ts'
 import { version } from '../shared/version.ts'
-import { choice, count, DAY, seconds, setting, text } from './setting.ts'
+import { choice, count, DAY, flag, list, seconds, text } from './setting.ts'
 
 const HEADER_TEXT = '^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$'
 const REGION = {
@@ -106,17 +106,15 @@ export const UpstreamSettings = {
     )
   }),
   names: Type.Object({
-    servers: setting<string[]>(
+    servers: list(
+      'DNS_SERVERS',
       {
-        env: 'DNS_SERVERS',
+        items: { pattern: '^[0-9A-Fa-f.:\\[\\]]+$' },
         restart: true,
-        kind: 'list',
-        default: [],
         allowed:
-          'IP addresses separated by commas, each with :port if wanted: 10.0.0.2, [fd00::2]:53',
-        description: 'Name servers that replace those of the system (/etc/resolv.conf).'
+          'IP addresses separated by commas, each with :port if wanted: 10.0.0.2, [fd00::2]:53'
       },
-      { type: 'array', items: { type: 'string', pattern: '^[0-9A-Fa-f.:\\[\\]]+$' } }
+      'Name servers that replace those of the system (/etc/resolv.conf).'
     )
   }),
   proxy: Type.Object({
@@ -133,7 +131,6 @@ export const UpstreamSettings = {
     exceptions: text(
       'NO_PROXY',
       {
-        default: null,
         restart: true,
         alias: 'no_proxy',
         allowed:
@@ -143,43 +140,30 @@ export const UpstreamSettings = {
     )
   }),
   credentials: Type.Object({
-    creds: setting<'auto' | 'none'>(
-      {
-        env: 'KIRO_CREDS',
-        restart: true,
-        kind: 'choice',
-        default: 'auto',
-        enum: ['auto', 'none'],
-        description:
-          'Source of credentials if none of the settings below is set. auto looks for the sign-in of "kiro-gateway login", then in the usual places of Kiro IDE, kiro-cli and Amazon Q, and logs what it found.'
-      },
-      { type: 'string' }
+    creds: choice(
+      'KIRO_CREDS',
+      { restart: true, default: 'auto', enum: ['auto', 'none'] },
+      'Source of credentials if none of the settings below is set. auto looks for the sign-in of "kiro-gateway login", then in the usual places of Kiro IDE, kiro-cli and Amazon Q, and logs what it found.'
     ),
     credsFile: text(
       'KIRO_CREDS_FILE',
-      { default: null, restart: true, kind: 'path' },
+      { restart: true, kind: 'path' },
       'Credentials file of the Kiro IDE, such as ~/.aws/sso/cache/kiro-auth-token.json.'
     ),
     cliDbFile: text(
       'KIRO_CLI_DB_FILE',
-      { default: null, restart: true, kind: 'path' },
+      { restart: true, kind: 'path' },
       'Database of kiro-cli or Amazon Q, such as ~/.local/share/kiro-cli/data.sqlite3.'
     ),
-    isDbReadonly: setting<boolean>(
-      {
-        env: 'SQLITE_READONLY',
-        restart: true,
-        kind: 'flag',
-        default: false,
-        description:
-          'Never writes renewed tokens back to that database. They stay in STATE_DIR, and the program that owns the database must sign in again.'
-      },
-      { type: 'boolean' }
+    isDbReadonly: flag(
+      'SQLITE_READONLY',
+      false,
+      'Never writes renewed tokens back to that database. They stay in STATE_DIR, and the program that owns the database must sign in again.',
+      { restart: true }
     ),
     refreshToken: text(
       'REFRESH_TOKEN',
       {
-        default: null,
         restart: true,
         isSecret: true,
         pattern: HEADER_TEXT,
@@ -190,7 +174,6 @@ export const UpstreamSettings = {
     apiKey: text(
       'KIRO_API_KEY',
       {
-        default: null,
         restart: true,
         isSecret: true,
         pattern: '^ksk_[\\x21-\\x7e]+$',
@@ -198,16 +181,11 @@ export const UpstreamSettings = {
       },
       'Kiro API key. Overrides the other sources of credentials.'
     ),
-    isKeyPassthrough: setting<boolean>(
-      {
-        env: 'KIRO_KEY_PASSTHROUGH',
-        restart: true,
-        kind: 'flag',
-        default: false,
-        description:
-          'Lets clients send their own Kiro API key (ksk_…) as their key. The request uses it, and it is never stored. PROXY_API_KEY is then optional.'
-      },
-      { type: 'boolean' }
+    isKeyPassthrough: flag(
+      'KIRO_KEY_PASSTHROUGH',
+      false,
+      'Lets clients send their own Kiro API key (ksk_…) as their key. The request uses it, and it is never stored. PROXY_API_KEY is then optional.',
+      { restart: true }
     ),
     newKeysPerMinute: count(
       'KIRO_KEY_NEW_PER_MINUTE',
@@ -217,7 +195,6 @@ export const UpstreamSettings = {
     profileArn: text(
       'PROFILE_ARN',
       {
-        default: null,
         restart: true,
         pattern: '^arn:aws(-[a-z]+)*:codewhisperer:[a-z0-9-]+:[0-9]{12}:profile/[A-Za-z0-9._-]+$',
         allowed: 'arn:aws:codewhisperer:<region>:<12 digits>:profile/<id>'
@@ -229,42 +206,26 @@ export const UpstreamSettings = {
       { default: 'us-east-1', ...REGION },
       'Region of the sign-in: used if the credentials do not name one.'
     ),
-    apiRegion: text(
-      'KIRO_API_REGION',
-      { default: null, ...REGION },
-      'Region of the API if it differs.'
-    ),
-    idpHosts: setting<string[]>(
+    apiRegion: text('KIRO_API_REGION', REGION, 'Region of the API if it differs.'),
+    idpHosts: list(
+      'KIRO_IDP_HOSTS',
       {
-        env: 'KIRO_IDP_HOSTS',
+        items: { pattern: '^\\.?[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)+$' },
         restart: true,
-        kind: 'list',
-        default: [],
         allowed:
-          'host names separated by commas: login.example.com, .example.com for its subdomains',
-        description:
-          'Hosts that may renew a sign-in through an external identity provider, besides its issuer and Microsoft Entra ID.'
+          'host names separated by commas: login.example.com, .example.com for its subdomains'
       },
-      {
-        type: 'array',
-        items: { type: 'string', pattern: '^\\.?[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)+$' }
-      }
+      'Hosts that may renew a sign-in through an external identity provider, besides its issuer and Microsoft Entra ID.'
     ),
-    isLoginWanted: setting<boolean>(
-      {
-        env: 'LOGIN_ON_START',
-        restart: true,
-        kind: 'flag',
-        default: false,
-        description:
-          'Without credentials, the log shows a sign-in link and code, renewed until one is confirmed. Requests are refused until then.'
-      },
-      { type: 'boolean' }
+    isLoginWanted: flag(
+      'LOGIN_ON_START',
+      false,
+      'Without credentials, the log shows a sign-in link and code, renewed until one is confirmed. Requests are refused until then.',
+      { restart: true }
     ),
     loginStartUrl: text(
       'LOGIN_START_URL',
       {
-        default: null,
         restart: true,
         kind: 'url',
         pattern: '^https://[^\\s/?#@]+(/[^\\s?#]*)?$',
@@ -288,7 +249,7 @@ export const UpstreamSettings = {
 function url(env: string, description: string) {
   const allowed = 'an http:// or https:// URL without query'
   const pattern = '^https?://[^\\s/?#@]+(/[^\\s?#]*)?$'
-  return text(env, { default: null, restart: true, kind: 'url', pattern, allowed }, description)
+  return text(env, { restart: true, kind: 'url', pattern, allowed }, description)
 }
 
 function proxy(env: string, alias: string | undefined, description: string) {
@@ -297,7 +258,7 @@ function proxy(env: string, alias: string | undefined, description: string) {
   const spelling = alias === undefined ? {} : { alias }
   return text(
     env,
-    { default: null, restart: true, kind: 'proxy', isSecret: true, allowed, ...spelling },
+    { restart: true, kind: 'proxy', isSecret: true, allowed, ...spelling },
     description
   )
 }
