@@ -15,15 +15,14 @@ import {
   wantsWebSocket
 } from './auth.ts'
 import type { ClientConnections } from './connections.ts'
-import { type DashboardOptions, dashboardRoutes } from './dashboard-routes.ts'
+import { dashboardRoutes, type PageParts } from './dashboard-routes.ts'
 import { clientRoutes } from './client-routes.ts'
-import { DescriptionFiles, descriptionRoutes } from './description-routes.ts'
+import { descriptionRoutes } from './description-routes.ts'
 import { docRoutes } from './doc-routes.ts'
 import { modelRoutes } from './model-routes.ts'
 import { PanelUsers } from './panel-users.ts'
-import { type OAuthOptions, oauthRoutes } from './oauth-routes.ts'
+import { oauthRoutes } from './oauth-routes.ts'
 import { panelRoutes } from './panel-routes.ts'
-import type { PanelOptions } from './panel-server.ts'
 import { healthRoutes, metricsRoute, type Sources, usageRoutes } from './read-routes.ts'
 import { type Route, Router } from './router.ts'
 import { standingRoute } from './standing-route.ts'
@@ -42,24 +41,21 @@ export interface AppOptions extends Sources {
     'becomeWebSocket' | 'handshakeOf' | 'vouch' | 'vouchPage'
   >
   readonly sockets: ResponsesSockets
-  readonly current: Sources['current'] & DashboardOptions['current'] & OAuthOptions['current']
-  readonly dashboard: Pick<DashboardOptions, 'pages' | 'sessions' | 'endSession'>
-  readonly primary: PanelOptions['primary']
+  readonly current: Sources['current'] & PageParts['current']
+  readonly dashboard: Pick<PageParts, 'pages' | 'sessions' | 'endSession'>
+  readonly primary: PageParts['primary']
 }
 
 export function createApp(options: AppOptions): RequestListener {
   const { plane, log, connections, current, primary } = options
   const keys = new PassthroughKeys(plane, log, (socket) => connections.vouch(socket))
-  const { sessions } = options.dashboard
-  const users = new PanelUsers(sessions, current)
+  const users = new PanelUsers(options.dashboard.sessions, current)
   const { sockets } = options
   const lines = new KeyLines()
   const socketParts = { plane, keys, log, sockets, lines, connections, current }
   const logs = { log, unknown: options.refusals, known: plane.refusals }
-  const shown = dashboardRoutes({ ...options.dashboard, primary, connections, current })
-  const panel = { sessions, primary, connections, log, current }
-  const devices = oauthRoutes({ primary, current })
-  const pages = [...shown, ...panelRoutes(panel), ...devices]
+  const parts = { ...options.dashboard, users, primary, connections, log, current }
+  const pages = [...dashboardRoutes(parts), ...panelRoutes(parts), ...oauthRoutes(parts)]
   const router = new Router([...routesOf(options, keys), ...pages])
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const requestId = requestIdOf(request.headers['x-request-id'])
@@ -133,7 +129,6 @@ export function routesOf(
   keys: PassthroughKeys
 ): readonly Route[] {
   const { plane, log } = options
-  const description = new DescriptionFiles()
   return [
     ...turnRoutes({ plane, keys, log }),
     ...storedRoutes({ plane, keys, log }),
@@ -143,8 +138,8 @@ export function routesOf(
     ...usageRoutes(plane, options, keys),
     standingRoute(plane, options),
     ...clientRoutes({ plane, keys }),
-    ...descriptionRoutes(options.current, description),
-    ...docRoutes(description)
+    ...descriptionRoutes(options.current),
+    ...docRoutes()
   ]
 }
 

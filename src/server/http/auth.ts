@@ -1,6 +1,5 @@
 import { hash as hashOf, randomUUID, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
-import { isIPv4 } from 'node:net'
 import { type DigestsOf, OPERATOR } from '../../dashboard/session.ts'
 import type { AccessCheck } from '../../devices/access-check.ts'
 import {
@@ -11,6 +10,7 @@ import {
   whyRefused
 } from '../../keys/key.ts'
 import { asGatewayError, GatewayError } from '../../shared/errors.ts'
+import { isOnThisMachine } from '../../shared/loopback.ts'
 import { kiroKeyName } from '../primary/key-trials.ts'
 
 const NAME_BYTES = 16
@@ -246,7 +246,7 @@ export class Authenticator {
   }
 
   #isOwn(name: string): boolean {
-    return isOwnMachine(name) || name === this.#ownName
+    return isOnThisMachine(name) || name === this.#ownName
   }
 }
 
@@ -293,12 +293,6 @@ const FOREIGN_NAME = {
 }
 
 const USUAL_HOST = /^(?:localhost|127\.0\.0\.1)(?::\d{1,5})?$/
-
-/** Includes subdomains of `localhost` and the root's dot; excludes names that only begin like them. */
-function isOwnMachine(name: string): boolean {
-  if (name === '[::1]' || /(^|\.)localhost\.?$/.test(name)) return true
-  return isIPv4(name) && name.startsWith('127.')
-}
 
 export function hasKey(headers: IncomingHttpHeaders): boolean {
   return keysOf(headers).length > 0

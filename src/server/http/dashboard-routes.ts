@@ -1,35 +1,31 @@
-import type { Config } from '../../config/settings.ts'
 import type { Sessions } from '../../dashboard/session.ts'
 import type { EndedSession } from '../../ipc/dashboard.ts'
 import type { KnownKeys } from '../../keys/key.ts'
+import type { Logger } from '../../observe/logger.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { loadOnce } from '../../shared/single-flight.ts'
 import type { DashboardPages } from './dashboard-pages.ts'
-import type { Authenticator } from './auth.ts'
-import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import type { ClientConnections } from './connections.ts'
 import type { DashboardServer } from './dashboard-server.ts'
 import type { DevicePages } from './device-pages.ts'
-import { DEVICE_PATH, isDeviceSignInOff } from './oauth-routes.ts'
+import { DEVICE_PATH, isDeviceSignInOff, type OAuthOptions } from './oauth-routes.ts'
+import type { PanelUsers } from './panel-users.ts'
 import type { Route, RoutedRequest } from './router.ts'
 
-export interface DashboardOptions {
+/** Parts of a worker that the dashboard, its API and the page `/device` use. */
+export interface PageParts extends OAuthOptions {
   readonly pages: DashboardPages
   readonly sessions: Sessions
+  readonly users: PanelUsers
   /** Resolves when all other workers know, too. @throws {GatewayError} GW_PRIMARY_SILENT */
   readonly endSession: (session: EndedSession) => Promise<void>
-  readonly connections: Pick<ClientConnections, 'vouchPage'>
-  readonly primary: Pick<PrimaryPulse, 'ask'>
-  /** Latest message of the primary. Changes in place. */
-  readonly current: {
-    readonly config: Config
-    readonly authenticator: Authenticator
-    readonly knownKeys: KnownKeys
-  }
+  readonly connections: Pick<ClientConnections, 'vouch' | 'vouchPage'>
+  readonly log: Pick<Logger, 'info' | 'error'>
+  readonly current: OAuthOptions['current'] & { readonly knownKeys: KnownKeys }
 }
 
 /** Files are public, as they contain no data. The dashboard's code is loaded on first use. */
-export function dashboardRoutes(options: DashboardOptions): readonly Route[] {
+export function dashboardRoutes(options: PageParts): readonly Route[] {
   const load = loadOnce(async () => {
     const { DashboardServer } = await import('./dashboard-server.ts')
     return new DashboardServer(options)

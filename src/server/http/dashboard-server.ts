@@ -1,75 +1,63 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { endOfSession, type Sessions } from '../../dashboard/session.ts'
+import type { IncomingMessage } from 'node:http'
+import { endOfSession } from '../../dashboard/session.ts'
 import { SignInTries } from '../../dashboard/sign-in-tries.ts'
 import { invalidBody } from '../../dialects/plan/json-body.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { textMember } from '../../shared/json.ts'
 import { answerEarly } from '../turn/answer-early.ts'
-import type { DashboardOptions } from './dashboard-routes.ts'
+import type { PageParts } from './dashboard-routes.ts'
 import { DevicePages } from './device-pages.ts'
-import { KeySignIn } from './key-sign-in.ts'
+import { signInByKey } from './key-sign-in.ts'
 import { isDeviceSignInOff } from './oauth-routes.ts'
 import { OidcPages } from './oidc-pages.ts'
 import { isSecure, NOT_KEPT, refuseOtherSites, requireOwnPage } from './own-page.ts'
 import { PageFiles } from './page-files.ts'
-import { PanelUsers, type Visitor } from './panel-users.ts'
-import type { RoutedRequest } from './router.ts'
+import type { Visitor } from './panel-users.ts'
+import { type RoutedRequest, sendJson } from './router.ts'
 import { readSmallBody } from './small-body.ts'
 
 const MAX_BODY_BYTES = 4_096
-const BODY_TIMEOUT_MS = 10_000
 
 export class DashboardServer {
-  readonly #options: DashboardOptions
-  readonly #sessions: Sessions
-  readonly #users: PanelUsers
-  readonly #keys: KeySignIn
+  readonly #options: PageParts
+  readonly #tries = new SignInTries()
   readonly #files = new PageFiles()
   readonly oidc: OidcPages
   readonly devices: DevicePages
 
-  constructor(options: DashboardOptions) {
+  constructor(options: PageParts) {
     this.#options = options
-    this.#sessions = options.sessions
-    this.#users = new PanelUsers(this.#sessions, options.current)
-    const tries = new SignInTries()
-    this.#keys = new KeySignIn({ ...options, tries })
-    this.oidc = new OidcPages({ ...options, tries })
-    this.devices = new DevicePages({ ...options, keys: this.#keys })
+    this.oidc = new OidcPages(options, this.#tries)
+    this.devices = new DevicePages(options, this.#tries)
   }
 
   file(routed: RoutedRequest, name: string): Promise<void> {
     return this.#files.serve(routed, name)
   }
 
-  session({ request, response }: RoutedRequest): void {
-    refuseOtherSites(request.headers)
-    sendSession(request, response, this.#toAnswer(request, this.#users.find(request)))
+  session(routed: RoutedRequest): void {
+    refuseOtherSites(routed.request.headers)
+    this.#sendSession(routed, this.#options.users.find(routed.request))
   }
 
   /** @throws {GatewayError} GW_SIGN_IN_OFTEN, GW_KEY_INVALID, GW_OTHER_SITE, GW_BODY_INVALID */
-  async signIn({ request, response }: RoutedRequest): Promise<void> {
+  async signIn(routed: RoutedRequest): Promise<void> {
+    const { request, response } = routed
     requireOwnPage(request.headers)
-    const { current } = this.#options
-    if (current.authenticator.isOpen) {
-      return sendSession(request, response, this.#toAnswer(request, this.#users.find(request)))
-    }
-    const { bodyTimeoutMs } = current.config.server
-    const timeoutMs = Math.min(BODY_TIMEOUT_MS, bodyTimeoutMs)
-    const key = textMember(
-      await readSmallBody(request, { maxBytes: MAX_BODY_BYTES, timeoutMs }),
-      'key'
-    )
+    const { current, users } = this.#options
+    if (current.authenticator.isOpen) return this.#sendSession(routed, users.find(request))
+    const limits = { maxBytes: MAX_BODY_BYTES, timeoutMs: current.config.server.bodyTimeoutMs }
+    const key = textMember(await readSmallBody(request, limits), 'key')
     if (key === null) throw invalidBody('Send {"key": "<a key of this gateway>"}.')
-    const session = await this.#keys.begin(request, key)
+    const session = await signInByKey(this.#options, this.#tries, { request, key })
     response.setHeader('set-cookie', session.cookie)
-    sendSession(request, response, this.#toAnswer(request, this.#users.ofSession(request, session)))
+    this.#sendSession(routed, users.ofSession(request, session))
   }
 
   /** @throws {GatewayError} GW_OTHER_SITE, GW_PRIMARY_SILENT */
   async signOut({ request, response }: RoutedRequest): Promise<void> {
     requireOwnPage(request.headers)
-    const session = this.#users.sessionOf(request)
+    const session = this.#options.users.sessionOf(request)
     response.setHeader('set-cookie', endOfSession(isSecure(request.headers)))
     if (session !== null) await this.#options.endSession(session)
     answerEarly(request, response, { status: 204, headers: NOT_KEPT, body: '' })
@@ -87,7 +75,7 @@ export class DashboardServer {
   }
 
   #requireOperator(request: IncomingMessage): void {
-    const { user } = this.#users.reader(request)
+    const { user } = this.#options.users.reader(request)
     if (user.role !== 'operator') throw new GatewayError('GW_OPERATOR_ONLY')
   }
 
@@ -101,11 +89,12 @@ export class DashboardServer {
     }
   }
 
-  #toAnswer(request: IncomingMessage, visitor: Visitor | null): object {
-    const { authenticator, config } = this.#options.current
+  #sendSession(routed: RoutedRequest, visitor: Visitor | null): void {
+    const { current, users } = this.#options
+    const { authenticator, config } = current
     const { observe } = config
-    const whyNot = visitor === null ? null : this.#users.whyNot(request, visitor)
-    return {
+    const whyNot = visitor === null ? null : users.whyNot(routed.request, visitor)
+    const answer = {
       isKeyNeeded: !authenticator.isOpen,
       isSignedIn: visitor !== null,
       canSignIn: authenticator.hasKeys || observe.oidcIssuer !== null,
@@ -124,10 +113,6 @@ export class DashboardServer {
       hasDevices: !isDeviceSignInOff(config),
       signOutUrl: visitor?.user.via === 'oidc' ? 'dashboard/oidc/sign-out' : null
     }
+    sendJson(routed, 200, answer, NOT_KEPT)
   }
-}
-
-function sendSession(request: IncomingMessage, response: ServerResponse, answer: object): void {
-  const headers = { 'content-type': 'application/json; charset=utf-8', ...NOT_KEPT }
-  answerEarly(request, response, { status: 200, headers, body: JSON.stringify(answer) })
 }

@@ -20,16 +20,9 @@ const KEPT = { 'cache-control': 'no-cache' } as const
  * The description has 200 to 300 KB, which the system holds until they are read: it needs a key, if there
  * are any, or a dashboard session. The script of the page is the dashboard's.
  */
-export function descriptionRoutes(
-  current: { readonly config: Config },
-  files: DescriptionFiles
-): readonly Route[] {
-  const serveJson = async (routed: RoutedRequest): Promise<void> => {
-    const { json } = await files.read()
-    send(routed, json, { 'content-type': 'application/json; charset=utf-8' })
-  }
+export function descriptionRoutes(current: { readonly config: Config }): readonly Route[] {
   const servePage = async (routed: RoutedRequest): Promise<void> => {
-    const { page, pagePolicy } = await files.read()
+    const { page, pagePolicy } = await readDescription()
     const hasScript = current.config.observe.dashboard !== 'off'
     const whole = hasScript ? page : page.replace(SCRIPT, '')
     sendPage(routed, whole, hasScript ? `${pagePolicy}; ${RUNS}` : pagePolicy)
@@ -40,21 +33,22 @@ export function descriptionRoutes(
   ]
 }
 
+async function serveJson(routed: RoutedRequest): Promise<void> {
+  const { json } = await readDescription()
+  send(routed, json, { 'content-type': 'application/json; charset=utf-8' })
+}
+
 interface Description {
   readonly json: Buffer
   readonly page: string
   readonly pagePolicy: string
 }
 
-/** The description of the API, read when it is first asked for. */
-export class DescriptionFiles {
-  readonly read = loadOnce(readDescription)
-}
-
-async function readDescription(): Promise<Description> {
+/** Reads the description of the API when it is first asked for. */
+export const readDescription = loadOnce(async (): Promise<Description> => {
   const [json, page] = await Promise.all([readFile(JSON_FILE), readFile(PAGE_FILE, 'utf8')])
   return { json, page, pagePolicy: policyOf(page) }
-}
+})
 
 /** Address by which the reader reaches the gateway, for examples that can be run; anything but a host and a port is ignored. */
 function addressOf({ headers, socket }: IncomingMessage): string {

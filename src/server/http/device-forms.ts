@@ -1,42 +1,19 @@
 import { randomBytes } from 'node:crypto'
-import { cookieText, cookieValues, isSameToken, type Sessions } from '../../dashboard/session.ts'
+import { cookieText, cookieValues, type Sessions } from '../../dashboard/session.ts'
 
 const COOKIE = 'kiro_gateway_device'
 const BROWSER = /^[\w-]{22}$/
 /** Outlives a code and the time for signing in. */
 const COOKIE_S = 3_600
 
-/** Form tokens of `/device`, bound to the browser that was shown the form, to its user and to the code. */
-export class DeviceForms {
-  readonly #sessions: Pick<Sessions, 'sealOf'>
+/** Returns the browser's own mark; a new one if it has none. */
+export function browserOf(cookies: string | undefined): string {
+  const known = cookieValues(cookies, COOKIE).find((value) => BROWSER.test(value))
+  return known ?? randomBytes(16).toString('base64url')
+}
 
-  constructor(sessions: Pick<Sessions, 'sealOf'>) {
-    this.#sessions = sessions
-  }
-
-  /** Returns the browser's own mark; a new one if it has none. */
-  browserOf(cookies: string | undefined): string {
-    const known = cookieValues(cookies, COOKIE).find((value) => BROWSER.test(value))
-    return known ?? randomBytes(16).toString('base64url')
-  }
-
-  cookieOf(browser: string, isSecure: boolean): string {
-    return cookieText({
-      name: COOKIE,
-      value: browser,
-      maxAgeS: COOKIE_S,
-      sameSite: 'Strict',
-      isSecure
-    })
-  }
-
-  tokenOf({ browser, user, code }: FormPlace): string {
-    return this.#sessions.sealOf(`device\0${browser}\0${user}\0${code}`).toString('base64url')
-  }
-
-  isFrom(place: FormPlace, token: string | null): boolean {
-    return isSameToken(token, this.tokenOf(place))
-  }
+export function browserCookie(value: string, isSecure: boolean): string {
+  return cookieText({ name: COOKIE, value, maxAgeS: COOKIE_S, sameSite: 'Strict', isSecure })
 }
 
 export interface FormPlace {
@@ -45,4 +22,12 @@ export interface FormPlace {
   readonly user: string
   /** Empty for the form that asks for a code. */
   readonly code: string
+}
+
+/** Form token of `/device`, bound to the browser that was shown the form, to its user and to the code. */
+export function formTokenOf(
+  sessions: Pick<Sessions, 'sealOf'>,
+  { browser, user, code }: FormPlace
+): string {
+  return sessions.sealOf(`device\0${browser}\0${user}\0${code}`).toString('base64url')
 }

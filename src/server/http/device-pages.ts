@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
-import { endOfSession, type Session, type Sessions } from '../../dashboard/session.ts'
+import { endOfSession, isSameToken, type Session } from '../../dashboard/session.ts'
+import type { SignInTries } from '../../dashboard/sign-in-tries.ts'
 import { readUserCode, showUserCode } from '../../devices/user-code.ts'
 import {
   type ApprovedKey,
@@ -10,14 +10,13 @@ import {
   type DeviceUser,
   type PendingDevice
 } from '../../ipc/devices.ts'
-import type { EndedSession } from '../../ipc/dashboard.ts'
-import { type KnownKeys, whyRefused } from '../../keys/key.ts'
+import { whyRefused } from '../../keys/key.ts'
 import { asGatewayError, GatewayError } from '../../shared/errors.ts'
 import type { JsonObject } from '../../shared/json.ts'
 import { loadOnce } from '../../shared/single-flight.ts'
-import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import { answerEarly } from '../turn/answer-early.ts'
-import { DeviceForms, type FormPlace } from './device-forms.ts'
+import type { PageParts } from './dashboard-routes.ts'
+import { browserCookie, browserOf, type FormPlace, formTokenOf } from './device-forms.ts'
 import {
   againView,
   type Decision,
@@ -34,7 +33,7 @@ import {
   signInView,
   waitView
 } from './device-views.ts'
-import type { KeySignIn } from './key-sign-in.ts'
+import { signInByKey } from './key-sign-in.ts'
 import {
   baseUrlOf,
   clientAddress,
@@ -44,21 +43,11 @@ import {
   requireOwnPage
 } from './own-page.ts'
 import { pageFileText } from './page-files.ts'
-import { type PanelSettings, PanelUsers, type Visitor } from './panel-users.ts'
+import type { Visitor } from './panel-users.ts'
 import type { RoutedRequest } from './router.ts'
 import { readSmallForm } from './small-body.ts'
 
-export interface DevicePagesOptions {
-  readonly sessions: Sessions
-  readonly keys: Pick<KeySignIn, 'begin'>
-  /** Resolves when all other workers know, too. @throws {GatewayError} GW_PRIMARY_SILENT */
-  readonly endSession: (session: EndedSession) => Promise<void>
-  readonly primary: Pick<PrimaryPulse, 'ask'>
-  readonly current: PanelSettings & { readonly knownKeys: KnownKeys }
-}
-
 const MAX_FORM_BYTES = 8_192
-const FORM_TIMEOUT_MS = 10_000
 
 /** A request for the page, with what is known of its browser and user. */
 interface Visit {
@@ -82,15 +71,13 @@ type Reply = Shown | { readonly location: string; readonly cookies?: readonly st
  * asks, then the decision. Nothing is looked up or decided by an address alone.
  */
 export class DevicePages {
-  readonly #options: DevicePagesOptions
-  readonly #forms: DeviceForms
-  readonly #users: PanelUsers
+  readonly #options: PageParts
+  readonly #tries: SignInTries
   readonly #style = loadOnce(readStyle)
 
-  constructor(options: DevicePagesOptions) {
+  constructor(options: PageParts, tries: SignInTries) {
     this.#options = options
-    this.#forms = new DeviceForms(options.sessions)
-    this.#users = new PanelUsers(options.sessions, options.current)
+    this.#tries = tries
   }
 
   show(routed: RoutedRequest): Promise<void> {
@@ -99,19 +86,22 @@ export class DevicePages {
 
   act(routed: RoutedRequest): Promise<void> {
     return this.#serve(routed, async (visit) => {
-      requireOwnPage(routed.request.headers)
-      if (!isSafeWay(routed.request, this.#options.current.config.server))
-        throw new GatewayError('GW_TLS_REQUIRED')
-      return this.#act(visit, await this.#formOf(routed.request))
+      const { request } = routed
+      const { server } = this.#options.current.config
+      requireOwnPage(request.headers)
+      if (!isSafeWay(request, server)) throw new GatewayError('GW_TLS_REQUIRED')
+      const limits = { maxBytes: MAX_FORM_BYTES, timeoutMs: server.bodyTimeoutMs }
+      return this.#act(visit, await readSmallForm(request, limits))
     })
   }
 
   async #serve(routed: RoutedRequest, reply: (visit: Visit) => Promise<Reply>): Promise<void> {
-    const browser = this.#forms.browserOf(routed.request.headers.cookie)
+    const browser = browserOf(routed.request.headers.cookie)
+    const { users } = this.#options
     let done: Reply
     try {
-      const visitor = this.#users.find(routed.request)
-      const session = visitor === null ? null : this.#users.sessionOf(routed.request)
+      const visitor = users.find(routed.request)
+      const session = visitor === null ? null : users.sessionOf(routed.request)
       done = await reply({ routed, browser, visitor, session })
     } catch (cause) {
       const error = asGatewayError(cause)
@@ -133,7 +123,7 @@ export class DevicePages {
     if (code !== null && query.has('form')) {
       refuseOtherSites(request.headers)
       const visit = { routed, browser, visitor, session }
-      if (this.#forms.isFrom(placeOf(visit, code), query.get('form')))
+      if (isSameToken(query.get('form'), this.#tokenOf(placeOf(visit, code))))
         return this.#look(visit, code)
     }
     const failed = query.get('sign-in')
@@ -147,7 +137,7 @@ export class DevicePages {
     const [step = '', typed = ''] = ['step', 'user_code'].map((name) => form.get(name) ?? '')
     const code = readUserCode(typed)
     const place = step === 'look' ? placeOf(visit, '') : placeOf(visit, code ?? '')
-    if (!this.#forms.isFrom(place, form.get('form')))
+    if (!isSameToken(form.get('form'), this.#tokenOf(place)))
       return { status: 403, view: this.#enter(browser, typed, problem(STALE)) }
     if (code === null) {
       const wrong = problem(NO_CODE, 'user_code')
@@ -172,17 +162,19 @@ export class DevicePages {
   }
 
   /** Shows who asks, and what this user may do about it. */
-  async #look(visit: Visit, code: string): Promise<Reply> {
-    const found = await this.#find(visit, code)
-    if ('view' in found) return found
-    return { status: 200, view: this.#decision(visit, found.device) }
+  #look(visit: Visit, code: string): Promise<Shown> {
+    return this.#shown(visit, code, (device) => ({
+      status: 200,
+      view: this.#decision(visit, device)
+    }))
   }
 
-  /** Returns the device that waits, or the page that says that none does. */
-  async #find(visit: Visit, code: string): Promise<{ readonly device: PendingDevice } | Shown> {
-    const { browser } = visit
+  /** Shows the device that waits, or the page that says that none does. */
+  async #shown(visit: Visit, code: string, show: (device: PendingDevice) => Shown): Promise<Shown> {
+    const { browser, routed } = visit
     const shown = showUserCode(code)
-    const answer = await this.#ask({ name: 'find', code, address: this.#addressOf(visit) })
+    const address = clientAddress(routed.request, this.#options.current.config.server)
+    const answer = await this.#ask({ name: 'find', code, address })
     if (answer.name === 'often') {
       const text = `Too many wrong codes. Wait ${secondsOf(answer.waitMs)} before trying again.`
       return { status: 429, view: this.#enter(browser, shown, problem(text)) }
@@ -194,7 +186,7 @@ export class DevicePages {
       return { status: 404, view: this.#enter(browser, shown, wrong) }
     }
     if (device.state !== 'waiting') return { status: 409, view: decidedView(device.state) }
-    return { device }
+    return show(device)
   }
 
   #decision(
@@ -207,7 +199,7 @@ export class DevicePages {
     const { current } = this.#options
     const { authenticator, config, knownKeys } = current
     const code = readUserCode(device.code) ?? ''
-    const token = this.#forms.tokenOf(placeOf(visit, code))
+    const token = this.#tokenOf(placeOf(visit, code))
     if (visitor === null) {
       const hasPanel = config.observe.dashboard !== 'off'
       const ways = {
@@ -225,7 +217,7 @@ export class DevicePages {
     const decision: Decision = { device, who, token, problem: wrong, now: Date.now() }
     if (user.via === 'open') return oneClickView(decision, null)
     if (user.role === 'operator') {
-      const refusal = this.#users.whyNot(visit.routed.request, visitor)
+      const refusal = this.#options.users.whyNot(visit.routed.request, visitor)
       if (refusal !== null) throw refusal
       const now = Date.now()
       const keys = knownKeys.keys.filter((key) => whyRefused(key, now) === null)
@@ -240,19 +232,19 @@ export class DevicePages {
     const { routed, browser } = visit
     let session: Session & { readonly cookie: string }
     try {
-      session = await this.#options.keys.begin(routed.request, key)
+      session = await signInByKey(this.#options, this.#tries, { request: routed.request, key })
     } catch (cause) {
       const error = asGatewayError(cause)
       if (!KEY_PROBLEMS.has(error.code)) throw cause
-      const found = await this.#find(visit, code)
-      if ('view' in found) return found
       const wait =
         error.retryAfterS === undefined ? '' : ` Try again in ${error.retryAfterS} seconds.`
       const wrong = problem(`${error.message}${wait}`, 'key')
-      return { status: error.status, view: this.#decision(visit, found.device, wrong) }
+      return this.#shown(visit, code, (device) => {
+        return { status: error.status, view: this.#decision(visit, device, wrong) }
+      })
     }
     // Loaded again by GET, so that no reload of the page sends the key once more.
-    const form = this.#forms.tokenOf({ browser, user: session.csrf, code })
+    const form = this.#tokenOf({ browser, user: session.csrf, code })
     const query = new URLSearchParams({ user_code: showUserCode(code), form })
     return { location: `?${query.toString()}`, cookies: [session.cookie] }
   }
@@ -273,7 +265,7 @@ export class DevicePages {
       const by = byOf(visit, visitor)
       return this.#decided(visit, code, await this.#ask({ name: 'approve', code, grant, by }))
     }
-    const refusal = this.#users.whyNot(routed.request, visitor)
+    const refusal = this.#options.users.whyNot(routed.request, visitor)
     if (refusal !== null) throw refusal
     const answer = await this.#options.primary.ask({
       type: 'panel.call',
@@ -292,25 +284,21 @@ export class DevicePages {
   }
 
   /** A wrong choice can be corrected, as long as the code waits. */
-  async #notApproved(
-    visit: Visit,
-    code: string,
-    error: GatewayError,
-    choice: Choice
-  ): Promise<Reply> {
+  #notApproved(visit: Visit, code: string, error: GatewayError, choice: Choice): Promise<Reply> {
     if (!CHOICE_PROBLEMS.has(error.code)) throw error
-    const found = await this.#find(visit, code)
-    if ('view' in found) return found
     const wrong = problem(error.message, error.param)
     const given = 'new' in choice ? choice.new : NO_FIELDS
-    return { status: error.status, view: this.#decision(visit, found.device, wrong, given) }
+    return this.#shown(visit, code, (device) => {
+      return { status: error.status, view: this.#decision(visit, device, wrong, given) }
+    })
   }
 
   async #deny(visit: Visit, code: string): Promise<Reply> {
     const { visitor } = visit
     if (visitor === null) return this.#look(visit, code)
     const isOperator = visitor.user.role === 'operator'
-    const refusal = isOperator ? this.#users.whyNot(visit.routed.request, visitor) : null
+    const { users } = this.#options
+    const refusal = isOperator ? users.whyNot(visit.routed.request, visitor) : null
     if (refusal !== null) throw refusal
     const by = byOf(visit, visitor)
     return this.#decided(visit, code, await this.#ask({ name: 'deny', code, by }))
@@ -330,7 +318,7 @@ export class DevicePages {
   }
 
   #enter(browser: string, code: string, wrong: FormProblem | null = null): DeviceView {
-    const token = this.#forms.tokenOf({ browser, user: '', code: '' })
+    const token = this.#tokenOf({ browser, user: '', code: '' })
     return enterView(code, { token, problem: wrong })
   }
 
@@ -339,20 +327,14 @@ export class DevicePages {
     return this.#options.primary.ask({ type: 'device.call', call })
   }
 
-  #addressOf({ routed }: Visit): string {
-    return clientAddress(routed.request, this.#options.current.config.server)
-  }
-
-  #formOf(request: IncomingMessage): Promise<URLSearchParams> {
-    const { bodyTimeoutMs } = this.#options.current.config.server
-    const timeoutMs = Math.min(FORM_TIMEOUT_MS, bodyTimeoutMs)
-    return readSmallForm(request, { maxBytes: MAX_FORM_BYTES, timeoutMs })
+  #tokenOf(place: FormPlace): string {
+    return formTokenOf(this.#options.sessions, place)
   }
 
   async #send({ request, response }: RoutedRequest, browser: string, reply: Reply): Promise<void> {
     const { config } = this.#options.current
     const isHttps = baseUrlOf(request, config.server).startsWith('https://')
-    const own = this.#forms.cookieOf(browser, isHttps)
+    const own = browserCookie(browser, isHttps)
     response.setHeader('set-cookie', [own, ...(reply.cookies ?? [])])
     if ('location' in reply) {
       const headers = { ...HEADERS, location: reply.location }

@@ -1,10 +1,4 @@
-import {
-  type DescriptionFiles,
-  policyOf,
-  send,
-  sendPage,
-  withAddress
-} from './description-routes.ts'
+import { policyOf, readDescription, send, sendPage, withAddress } from './description-routes.ts'
 import { DocPages, INDEX, LLMS } from './doc-pages.ts'
 import { Markup, markup } from './markup.ts'
 import type { Route, RoutedRequest } from './router.ts'
@@ -14,10 +8,11 @@ import type { Route, RoutedRequest } from './router.ts'
  * examples. They need what the description of the API needs: their text is not secret, but what strangers leave unread
  * takes memory.
  */
-export function docRoutes(files: DescriptionFiles, pages = new DocPages()): readonly Route[] {
+export function docRoutes(): readonly Route[] {
+  const pages = new DocPages()
   const servePage = async (routed: RoutedRequest, page: string): Promise<void> => {
     const body = await pages.body(page)
-    const { page: description } = await files.read()
+    const { page: description } = await readDescription()
     const [style = ''] = /<style>.*?<\/style>/s.exec(description) ?? []
     const whole = frame(page, { style, body })
     sendPage(routed, whole, policyOf(whole))

@@ -11,7 +11,6 @@ import type { RoutedRequest } from './router.ts'
 import { readSmallForm } from './small-body.ts'
 
 const MAX_FORM_BYTES = 16 * 1024
-const FORM_TIMEOUT_MS = 10_000
 const UNAVAILABLE_RETRY_S = 5
 
 export const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
@@ -101,11 +100,8 @@ export class OAuthServer {
       if (grant === null) throw missing('grant_type')
       if (grant === DEVICE_GRANT) return this.#poll(form)
       if (grant === REFRESH_GRANT) return this.#refresh(form)
-      throw new OAuthRefusal({
-        status: 400,
-        error: 'unsupported_grant_type',
-        description: `This endpoint supports the grant types ${DEVICE_GRANT} and ${REFRESH_GRANT}.`
-      })
+      const description = `This endpoint supports the grant types ${DEVICE_GRANT} and ${REFRESH_GRANT}.`
+      throw badRequest('unsupported_grant_type', description)
     })
   }
 
@@ -158,8 +154,7 @@ export class OAuthServer {
   ): Promise<void> {
     try {
       this.#admit(routed.request)
-      const { bodyTimeoutMs } = this.#options.current.config.server
-      const timeoutMs = Math.min(FORM_TIMEOUT_MS, bodyTimeoutMs)
+      const { bodyTimeoutMs: timeoutMs } = this.#options.current.config.server
       const form = await readSmallForm(routed.request, { maxBytes: MAX_FORM_BYTES, timeoutMs })
       refuseRepeated(form)
       send(routed, 200, await act(form))
@@ -253,7 +248,7 @@ function silentPrimary(cause: unknown): DeviceAnswer {
 /** A 503 ends the sign-in in Claude Code. This code of RFC 8628 §3.5 says that the device code is still good. */
 function stillWaiting(why: string): OAuthRefusal {
   const { description } = POLL_ERRORS['slow-down']
-  return new OAuthRefusal({ status: 400, error: 'slow_down', description: `${why} ${description}` })
+  return badRequest('slow_down', `${why} ${description}`)
 }
 
 /** The state cannot be kept, or an answer that does not belong to its call, which would be a bug. */
@@ -267,12 +262,12 @@ function unavailable(description: string, retryAfterS: number): OAuthError {
   return { status: 503, error: 'temporarily_unavailable', description, headers }
 }
 
+function badRequest(error: OAuthErrorCode, description: string): OAuthRefusal {
+  return new OAuthRefusal({ status: 400, error, description })
+}
+
 function missing(name: string): OAuthRefusal {
-  return new OAuthRefusal({
-    status: 400,
-    error: 'invalid_request',
-    description: `The parameter "${name}" is missing.`
-  })
+  return badRequest('invalid_request', `The parameter "${name}" is missing.`)
 }
 
 function toOAuthError({ code, message, status, retryAfterS }: GatewayError): OAuthError {
@@ -288,11 +283,8 @@ function refuseRepeated(form: URLSearchParams): void {
   const names = [...form.keys()]
   const repeated = names.find((name, at) => names.indexOf(name) < at)
   if (repeated === undefined) return
-  throw new OAuthRefusal({
-    status: 400,
-    error: 'invalid_request',
-    description: `The parameter ${JSON.stringify(repeated.slice(0, 64))} is included more than once.`
-  })
+  const shown = JSON.stringify(repeated.slice(0, 64))
+  throw badRequest('invalid_request', `The parameter ${shown} is included more than once.`)
 }
 
 /** RFC 6749 §3.2: a parameter without a value counts as left out. What is shown to people is one plain line. */
@@ -317,15 +309,11 @@ function toTokens(tokens: Extract<DeviceAnswer, { readonly name: 'tokens' }>): o
   }
 }
 
-function send(routed: RoutedRequest, status: number, json: object): void {
-  sendUnkept(routed, status, json, {})
-}
-
 function sendError(
   routed: RoutedRequest,
   { status, error, description, headers = {} }: OAuthError
 ): void {
-  sendUnkept(routed, status, { error, error_description: asciiOf(description) }, headers)
+  send(routed, status, { error, error_description: asciiOf(description) }, headers)
 }
 
 /** RFC 6749 §5.2: printable ASCII without quotes and backslashes. */
@@ -333,11 +321,11 @@ function asciiOf(text: string): string {
   return text.replaceAll('"', "'").replaceAll(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '?')
 }
 
-function sendUnkept(
+function send(
   { request, response }: RoutedRequest,
   status: number,
   json: object,
-  more: Readonly<Record<string, string>>
+  more: Readonly<Record<string, string>> = {}
 ): void {
   const headers = {
     'content-type': 'application/json;charset=UTF-8',

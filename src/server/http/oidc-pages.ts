@@ -2,24 +2,14 @@ import type { IncomingMessage } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { endOfTrip, OidcTrips } from '../../dashboard/oidc-trip.ts'
 import { oidcDigests, oidcSubject } from '../../dashboard/oidc-users.ts'
-import type { Sessions } from '../../dashboard/session.ts'
 import type { SignInTries } from '../../dashboard/sign-in-tries.ts'
 import { readUserCode } from '../../devices/user-code.ts'
 import type { OidcAnswer, OidcCall, OidcRefusal } from '../../ipc/oidc.ts'
 import { networkOf } from '../../shared/network.ts'
-import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import { answerEarly } from '../turn/answer-early.ts'
-import { turnedOff } from './dashboard-routes.ts'
+import { type PageParts, turnedOff } from './dashboard-routes.ts'
 import { baseUrlOf, clientAddress, prefixOf } from './own-page.ts'
-import type { PanelSettings } from './panel-users.ts'
 import type { RoutedRequest } from './router.ts'
-
-export interface OidcPagesOptions {
-  readonly sessions: Pick<Sessions, 'begin' | 'sealOf'>
-  readonly tries: Pick<SignInTries, 'take' | 'succeeded'>
-  readonly primary: Pick<PrimaryPulse, 'ask'>
-  readonly current: PanelSettings
-}
 
 /** Delay of each try beyond an address's limit. */
 const HOLD_MS = 1_000
@@ -32,13 +22,15 @@ const CALLBACK = '/dashboard/oidc/callback'
  * operator has set, to the panel, and to `/device`.
  */
 export class OidcPages {
-  readonly #options: OidcPagesOptions
+  readonly #options: PageParts
+  readonly #tries: SignInTries
   readonly #trips: OidcTrips
   /** By network. Bounded by the connections of clients. */
   readonly #underWay = new Map<string, number>()
 
-  constructor(options: OidcPagesOptions) {
+  constructor(options: PageParts, tries: SignInTries) {
     this.#options = options
+    this.#tries = tries
     this.#trips = new OidcTrips(options.sessions)
   }
 
@@ -48,8 +40,7 @@ export class OidcPages {
     const device = readUserCode(queryIn(routed.request).get('device') ?? '') ?? ''
     const answer = await this.#ask({ name: 'begin', redirectUri: base + CALLBACK })
     const from = { panel, device }
-    if (answer.name !== 'begun')
-      return goBack(routed, from, answer.name === 'refused' ? answer.reason : 'failed')
+    if (answer.name !== 'begun') return goBack(routed, from, reasonOf(answer))
     const trip = { ...answer.checks, device }
     routed.response.setHeader('set-cookie', this.#trips.begin(trip, isSecure))
     goTo(routed, answer.url)
@@ -59,7 +50,7 @@ export class OidcPages {
   async finish(routed: RoutedRequest): Promise<void> {
     const { request, response } = routed
     const { base, panel, isSecure } = this.#placeOf(routed)
-    const { tries, current, sessions } = this.#options
+    const { current, sessions } = this.#options
     response.setHeader('set-cookie', endOfTrip(isSecure))
     const trip = this.#trips.find(request.headers.cookie)
     const query = queryIn(request)
@@ -72,16 +63,15 @@ export class OidcPages {
     const underWay = this.#underWay.get(network) ?? 0
     if (underWay >= MAX_UNDER_WAY) return goBack(routed, from, 'often')
     this.#underWay.set(network, underWay + 1)
-    const waitMs = tries.take(address)
+    const waitMs = this.#tries.take(address)
     const url = `${base}${CALLBACK}?${query.toString()}`
     const call = { name: 'finish', url, checks, address } as const
     const answer = await this.#finish(call, waitMs > 0).finally(() => this.#leave(network))
-    if (answer.name !== 'signed-in')
-      return goBack(routed, from, answer.name === 'refused' ? answer.reason : 'failed')
+    if (answer.name !== 'signed-in') return goBack(routed, from, reasonOf(answer))
     const subject = oidcSubject(answer)
     const [digest] = oidcDigests(answer, current.config.observe)
     if (subject === null || digest === undefined) return goBack(routed, from, 'failed')
-    if (waitMs === 0) tries.succeeded(address)
+    if (waitMs === 0) this.#tries.succeeded(address)
     const { cookie } = sessions.begin(subject, digest, isSecure)
     response.setHeader('set-cookie', [endOfTrip(isSecure), cookie])
     goTo(routed, backTo(from, {}))
@@ -135,6 +125,10 @@ function queryIn({ url = '' }: IncomingMessage): URLSearchParams {
 interface Beginning {
   readonly panel: string
   readonly device: string
+}
+
+function reasonOf(answer: OidcAnswer): OidcRefusal {
+  return answer.name === 'refused' ? answer.reason : 'failed'
 }
 
 function goBack(routed: RoutedRequest, from: Beginning, reason: OidcRefusal): void {

@@ -109,14 +109,16 @@ export function isFromProxy(
   { socket }: IncomingMessage,
   { trustedProxies }: ProxySettings
 ): boolean {
-  const list = toAddressList(trustedProxies)
-  return list !== null && isListed(list, socket.remoteAddress ?? '')
+  return isOneOf(trustedProxies, socket.remoteAddress ?? '')
 }
 
 function isTrusted(address: string, { trustedProxies }: ProxySettings): boolean {
-  if (isLoopback(address)) return true
-  if (trustedProxies.length === 0) return false
-  const list = toAddressList(trustedProxies)
+  return isLoopback(address) || isOneOf(trustedProxies, address)
+}
+
+function isOneOf(proxies: readonly string[], address: string): boolean {
+  if (proxies.length === 0) return false
+  const list = toAddressList(proxies)
   return list !== null && isListed(list, address)
 }
 

@@ -1,12 +1,11 @@
 import { PANEL_ACTION_NAMES, PANEL_ACTIONS, type PanelAction } from '../../ipc/panel.ts'
 import { loadOnce } from '../../shared/single-flight.ts'
-import { turnedOff } from './dashboard-routes.ts'
+import { type PageParts, turnedOff } from './dashboard-routes.ts'
 import { isDeviceSignInOff } from './oauth-routes.ts'
-import type { PanelOptions } from './panel-server.ts'
 import type { Route } from './router.ts'
 
 /** Routes of the panel's API. Its code is loaded on first use. */
-export function panelRoutes(options: PanelOptions): readonly Route[] {
+export function panelRoutes(options: PageParts): readonly Route[] {
   const load = loadOnce(async () => {
     const { PanelServer } = await import('./panel-server.ts')
     return new PanelServer(options)

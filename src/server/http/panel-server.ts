@@ -1,5 +1,3 @@
-import type { Logger } from '../../observe/logger.ts'
-import type { Sessions } from '../../dashboard/session.ts'
 import {
   PANEL_ACTIONS,
   type PanelAction,
@@ -9,34 +7,22 @@ import {
 } from '../../ipc/panel.ts'
 import { asGatewayError, GatewayError } from '../../shared/errors.ts'
 import type { JsonObject } from '../../shared/json.ts'
-import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import { answerEarly, KNOWN, STRANGER } from '../turn/answer-early.ts'
-import type { ClientConnections } from './connections.ts'
+import type { PageParts } from './dashboard-routes.ts'
 import { baseUrlOf, NOT_KEPT } from './own-page.ts'
-import { type PanelSettings, PanelUsers, type Visitor } from './panel-users.ts'
+import type { Visitor } from './panel-users.ts'
 import type { RoutedRequest } from './router.ts'
 import { readSmallBody } from './small-body.ts'
 
-export interface PanelOptions {
-  readonly sessions: Sessions
-  readonly primary: Pick<PrimaryPulse, 'ask'>
-  readonly connections: Pick<ClientConnections, 'vouch'>
-  readonly log: Pick<Logger, 'info' | 'error'>
-  readonly current: PanelSettings
-}
-
 const MAX_BODY_BYTES = 16 * 1024
-const BODY_TIMEOUT_MS = 10_000
 const MAX_QUERY_CHARS = 4_096
 
 /** Finds out who asks, whether they may, and what; the primary does it. */
 export class PanelServer {
-  readonly #options: PanelOptions
-  readonly #users: PanelUsers
+  readonly #options: PageParts
 
-  constructor(options: PanelOptions) {
+  constructor(options: PageParts) {
     this.#options = options
-    this.#users = new PanelUsers(options.sessions, options.current)
   }
 
   async serve(action: PanelAction, routed: RoutedRequest): Promise<void> {
@@ -57,8 +43,9 @@ export class PanelServer {
 
   /** @throws {GatewayError} as `PanelUsers.reader()` and `changer()`, GW_OPERATOR_ONLY */
   #admit(action: PanelAction, { request }: RoutedRequest): Visitor {
-    if (PANEL_ACTIONS[action][0] === 'POST') return this.#users.changer(request)
-    const visitor = this.#users.reader(request)
+    const { users } = this.#options
+    if (PANEL_ACTIONS[action][0] === 'POST') return users.changer(request)
+    const visitor = users.reader(request)
     if (visitor.user.role !== 'operator' && !PERSONAL_ACTIONS.has(action))
       throw new GatewayError('GW_OPERATOR_ONLY', undefined, NOT_YOURS)
     return visitor
@@ -70,14 +57,14 @@ export class PanelServer {
     { request, params }: RoutedRequest
   ): Promise<PanelCall> {
     const { server } = this.#options.current.config
-    const timeoutMs = Math.min(BODY_TIMEOUT_MS, server.bodyTimeoutMs)
+    const limits = { maxBytes: MAX_BODY_BYTES, timeoutMs: server.bodyTimeoutMs }
     const isChange = PANEL_ACTIONS[action][0] === 'POST'
     return {
       action,
       user,
       params,
       query: queryOf(request.url ?? ''),
-      body: isChange ? await readSmallBody(request, { maxBytes: MAX_BODY_BYTES, timeoutMs }) : {},
+      body: isChange ? await readSmallBody(request, limits) : {},
       ifMatch: request.headers['if-match'] ?? null,
       baseUrl: baseUrlOf(request, server)
     }

@@ -87,8 +87,9 @@ function refusePath(what: string): never {
 export function sendJson(
   { request, response }: Pick<RoutedRequest, 'request' | 'response'>,
   status: number,
-  answer: object
+  answer: object,
+  more: Readonly<Record<string, string>> = {}
 ): void {
-  const headers = { 'content-type': 'application/json; charset=utf-8' }
+  const headers = { 'content-type': 'application/json; charset=utf-8', ...more }
   answerEarly(request, response, { status, headers, body: JSON.stringify(answer) })
 }

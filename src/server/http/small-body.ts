@@ -8,6 +8,9 @@ export interface SmallBodyLimits {
   readonly timeoutMs: number
 }
 
+/** Longest time for what a page or a device sends. */
+const MOST_TIMEOUT_MS = 10_000
+
 /**
  * Reads the JSON object that a page sends.
  * @throws {GatewayError} GW_BODY_INVALID, GW_BODY_ENCODED, GW_BODY_TOO_LARGE, GW_BODY_TIMEOUT, GW_CLIENT_CLOSED
@@ -47,7 +50,8 @@ function isOfType({ headers }: IncomingMessage, type: string): boolean {
 
 async function readText(request: IncomingMessage, limits: SmallBodyLimits): Promise<string> {
   if (request.headers['content-encoding'] !== undefined) throw new GatewayError('GW_BODY_ENCODED')
-  return (await readSmallBytes(request, limits)).toString()
+  const timeoutMs = Math.min(MOST_TIMEOUT_MS, limits.timeoutMs)
+  return (await readSmallBytes(request, { ...limits, timeoutMs })).toString()
 }
 
 /** Reads a body as it comes. @throws {GatewayError} GW_BODY_TOO_LARGE, GW_BODY_TIMEOUT, GW_CLIENT_CLOSED */
