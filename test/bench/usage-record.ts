@@ -37,7 +37,6 @@ export async function fillRecord(
     now,
     run,
     isKept: true,
-    periods: [],
     damagedFile: null
   })
   const random = seededRandom(1)

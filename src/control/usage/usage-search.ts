@@ -26,24 +26,20 @@ const BUSY_MS = 2_000
 
 /** Answers one question from `usage.db`, which others may be writing. @throws the error of SQLite */
 export function searchUsage(path: string, question: UsageSearch): UsageFindings {
-  const db = new DatabaseSync(path, { readOnly: true, timeout: BUSY_MS })
-  try {
-    switch (question.type) {
-      case 'requests':
-        return { type: 'requests', found: findRequests(db, question.search) }
-      case 'request':
-        return { type: 'request', found: findRequest(db, question.n, question.keys) }
-      case 'sums':
-        return { type: 'sums', found: findSums(db, question.search) }
-      case 'audit':
-        return { type: 'audit', found: findAudit(db, question.search) }
-      case 'last-days':
-        return { type: 'last-days', found: lastDays(db) }
-      case 'names':
-        return { type: 'names', found: namesIn(db) }
-    }
-  } finally {
-    db.close()
+  using db = new DatabaseSync(path, { readOnly: true, timeout: BUSY_MS })
+  switch (question.type) {
+    case 'requests':
+      return { type: 'requests', found: findRequests(db, question.search) }
+    case 'request':
+      return { type: 'request', found: findRequest(db, question.n, question.keys) }
+    case 'sums':
+      return { type: 'sums', found: findSums(db, question.search) }
+    case 'audit':
+      return { type: 'audit', found: findAudit(db, question.search) }
+    case 'last-days':
+      return { type: 'last-days', found: lastDays(db) }
+    case 'names':
+      return { type: 'names', found: namesIn(db) }
   }
 }
 

@@ -24,7 +24,6 @@ function rig(t: Test) {
       now: clock.now,
       run: { id, mark },
       isKept: true,
-      periods: [],
       damagedFile: null
     })
     t.teardown(() => {

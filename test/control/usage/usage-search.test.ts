@@ -39,7 +39,6 @@ async function book(t: Test, rows: readonly BookRow[]): Promise<string> {
     now: NOON,
     run: { id: 'run', mark: markOf(process.pid) },
     isKept: true,
-    periods: [],
     damagedFile: null
   })
   await opened.commit({
@@ -130,7 +129,6 @@ t.test(
       now: NOON,
       run: { id: 'next', mark: markOf(process.pid) },
       isKept: true,
-      periods: [],
       damagedFile: null
     })
     t.teardown(() => opened.close())
