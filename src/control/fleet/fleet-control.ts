@@ -1,6 +1,5 @@
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Config } from '../../config/settings.ts'
 import type { CredentialSource } from '../../credentials/stored-credential.ts'
 import { FleetCore } from '../../fleet/fleet-core.ts'
 import type { FleetRefusal } from '../../fleet/fleet-news.ts'
@@ -11,32 +10,23 @@ import { sealOf } from '../../fleet/fleet-secrets.ts'
 import { ValkeyStore } from '../../fleet/valkey-store.ts'
 import type { FleetTold } from '../../ipc/life-signs.ts'
 import type { ToWorker } from '../../ipc/messages.ts'
-import type { Logger } from '../../observe/logger.ts'
 import { fleetTimes, type FleetTimes, type Instant, instantNow } from '../../shared/elapsed.ts'
 import { operatorError, type GatewayError } from '../../shared/errors.ts'
 import type { Budget } from '../budget/budget.ts'
-import type { DeviceControl } from '../device-control.ts'
-import type { KeyControl } from '../key-control.ts'
 import { orphansGone, portsOf } from '../workers/orphans.ts'
 import { FleetAsker } from './fleet-asker.ts'
 import { FleetFigures } from './fleet-figures.ts'
 import { FleetLedger } from './fleet-ledger.ts'
 import { FleetNotices, REFUSALS } from './fleet-notices.ts'
 import { fleetProblem } from './fleet-problem.ts'
-import { FleetShares, type UpstreamKnowledge } from './fleet-shares.ts'
+import { FleetShares, type FleetSharesOptions } from './fleet-shares.ts'
 import { FleetSignIn } from './fleet-sign-in.ts'
-import type { SharedSessionsOptions } from './shared-sessions.ts'
 import { WatchedRecords } from './watched-records.ts'
 
-export interface FleetControlOptions {
-  readonly config: Config
+export interface FleetControlOptions
+  extends Pick<FleetSharesOptions, 'config' | 'keys' | 'devices' | 'sessions' | 'knows' | 'log'> {
   readonly budget: Budget
-  readonly keys: Pick<KeyControl, 'look' | 'applyEnds' | 'allowances'>
-  readonly devices: Pick<DeviceControl, 'share'>
-  readonly sessions: SharedSessionsOptions['sessions']
-  readonly knows: UpstreamKnowledge
   readonly tell: (message: ToWorker) => void
-  readonly log: Logger
   readonly source: CredentialSource | null
   /** Called before `start()` has resolved. */
   readonly shareSignIn: (signIn: FleetSignIn) => void
@@ -160,22 +150,16 @@ export class FleetControl {
   }
 
   async #share(records: WatchedRecords, seal: FleetSeal): Promise<void> {
-    const { config, log, keys, devices, sessions, knows } = this.#options
     this.#shares = new FleetShares({
-      config,
+      ...this.#options,
       records,
       seal,
-      keys,
-      devices,
-      sessions,
-      knows,
       times: this.#times,
       member: this.#name,
       replicas: this.#replicas,
       status: () => ({ inc: this.#core?.inc ?? '', state: this.#core?.state ?? null }),
       incs: () => this.#incs,
-      onChange: () => this.#lookSoon(),
-      log
+      onChange: () => this.#lookSoon()
     })
     await this.#shares.start()
   }

@@ -10,16 +10,17 @@ import type { LearntTokens } from '../account/learnt-tokens.ts'
 import type { AccountControl } from '../account-control.ts'
 import type { DeviceControl } from '../device-control.ts'
 import type { KeyControl } from '../key-control.ts'
+import type { PanelSessions } from '../panel-sessions.ts'
 import type { PlanControl } from '../plan-control.ts'
 import { FleetDevices } from './fleet-devices.ts'
 import { FleetItems } from './fleet-items.ts'
 import { FleetKeys } from './fleet-keys.ts'
 import { FleetLimits, type FleetLimitsOptions } from './fleet-limits.ts'
 import { SharedAccount } from './shared-account.ts'
-import { SharedCounts } from './shared-counts.ts'
+import { sharedCounts } from './shared-counts.ts'
 import { SharedRecords } from './shared-records.ts'
-import { SharedSessions, type SharedSessionsOptions } from './shared-sessions.ts'
-import { SharedSums } from './shared-sums.ts'
+import { sharedSessions } from './shared-sessions.ts'
+import { sharedSums } from './shared-sums.ts'
 import { shareUsage } from './shared-usage.ts'
 
 export interface UpstreamKnowledge {
@@ -37,7 +38,7 @@ export interface FleetSharesOptions
   readonly seal: FleetSeal
   readonly keys: Pick<KeyControl, 'look' | 'applyEnds' | 'allowances'>
   readonly devices: Pick<DeviceControl, 'share'>
-  readonly sessions: SharedSessionsOptions['sessions']
+  readonly sessions: Pick<PanelSessions, 'ended' | 'adopt' | 'share'>
   readonly knows: UpstreamKnowledge
   readonly times: FleetTimes
   readonly onChange: () => void
@@ -88,9 +89,9 @@ export class FleetShares {
     const { account, plan, tokens } = knows
     const [id, hub] = [randomUUID(), this.#hub]
     account.share(new SharedAccount({ id, account, hub }), shareUsage({ records, seal }))
-    new SharedSums({ name: member, id, plan, hub }).start()
-    new SharedCounts({ tokens, hub }).start()
-    new SharedSessions({ sessions, hub }).start()
+    plan.share(hub.add(sharedSums({ name: member, id }, plan)))
+    tokens.onChange(hub.add(sharedCounts(tokens)))
+    sessions.share(hub.add(sharedSessions(sessions)))
   }
 
   get problem(): string | null {

@@ -1,7 +1,7 @@
 import { type Checked, jsonReader, mapOf, Type } from '../../shared/schema-type.ts'
 import type { PlanControl } from '../plan-control.ts'
-import type { OtherSum } from '../plan/plan-record.ts'
-import type { FoundValue, SharedRecords, SharedValue } from './shared-records.ts'
+import type { PlanLook } from '../plan/plan-record.ts'
+import type { SharedValue } from './shared-records.ts'
 
 const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
 const MAX_PROCESSES = 64
@@ -19,59 +19,34 @@ const Sums = mapOf(
 /** By `gateway/process`; earlier processes' sums are in the gateway's own book. */
 export type RecordedSums = Checked<typeof Sums>
 
-/** `null` for anything else: the record may contain anything. */
-export const parseSums = jsonReader(Sums)
-
-export interface SharedSumsOptions {
-  readonly name: string
-  readonly id: string
-  readonly plan: Pick<PlanControl, 'share' | 'setOthers' | 'recorded'>
-  readonly hub: Pick<SharedRecords, 'add'>
-  /** Epoch ms. */
-  readonly now?: () => number
-}
-
 const GAP_MS = 5_000
 
-/** Sums recorded by the gateways of a fleet: each compares the account's figure with their total. */
-export class SharedSums implements SharedValue<RecordedSums> {
-  readonly name = 'recorded'
-  readonly gapMs = GAP_MS
-  readonly parse = parseSums
-  readonly #options: SharedSumsOptions
-  readonly #now: () => number
-  readonly #from: number
-
-  constructor(options: SharedSumsOptions) {
-    this.#options = options
-    this.#now = options.now ?? (() => Date.now())
-    this.#from = this.#now()
+/** Returns the sums recorded by the gateways of a fleet: each compares the account's figure with their total. */
+export function sharedSums(
+  { name, id }: { readonly name: string; readonly id: string },
+  plan: Pick<PlanControl, 'setOthers' | 'recorded'>
+): SharedValue<RecordedSums> {
+  const from = Date.now()
+  const setOthers = (sums: RecordedSums): void => plan.setOthers(othersIn(sums, name))
+  return {
+    name: 'recorded',
+    gapMs: GAP_MS,
+    parse: jsonReader(Sums), // the record may contain anything
+    next: (found) => {
+      const there = found?.value ?? {}
+      setOthers(there)
+      const { recorded: sum } = plan
+      const own = `${name}/${id}`
+      if (there[own]?.sum === sum) return null
+      return bounded({ ...there, [own]: { sum, from, at: Date.now() } })
+    },
+    onFound: ({ value }) => setOthers(value)
   }
+}
 
-  start(): void {
-    const { plan, hub } = this.#options
-    plan.share(hub.add(this))
-  }
-
-  readonly next = (found: FoundValue<RecordedSums> | null): RecordedSums | null => {
-    const { name, id, plan } = this.#options
-    const there = found?.value ?? {}
-    plan.setOthers(this.#othersIn(there))
-    const { recorded: sum } = plan
-    const own = `${name}/${id}`
-    if (there[own]?.sum === sum) return null
-    return bounded({ ...there, [own]: { sum, from: this.#from, at: this.#now() } })
-  }
-
-  readonly onFound = ({ value }: FoundValue<RecordedSums>): void => {
-    this.#options.plan.setOthers(this.#othersIn(value))
-  }
-
-  #othersIn(sums: RecordedSums): Readonly<Record<string, OtherSum>> {
-    const own = `${this.#options.name}/`
-    const others = Object.entries(sums).filter(([name]) => !name.startsWith(own))
-    return Object.fromEntries(others.map(([name, { sum, from }]) => [name, { sum, from }]))
-  }
+function othersIn(sums: RecordedSums, name: string): PlanLook['others'] {
+  const others = Object.entries(sums).filter(([process]) => !process.startsWith(`${name}/`))
+  return Object.fromEntries(others.map(([process, { sum, from }]) => [process, { sum, from }]))
 }
 
 function bounded(sums: RecordedSums): RecordedSums {

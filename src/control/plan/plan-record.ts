@@ -15,12 +15,6 @@ import { type Checked, jsonReader, mapOf, Type } from '../../shared/schema-type.
 const Amount = Type.Number()
 const MaybeAmount = Type.Union([Amount, Type.Null()])
 
-const OtherSumSchema = Type.Object({
-  sum: Amount,
-  /** Epoch ms since when it counts. */
-  from: Amount
-})
-
 const Look = {
   /** Epoch ms. */
   at: Amount,
@@ -30,7 +24,13 @@ const Look = {
   limit: Amount,
   /** Epoch ms; `null` if unknown. */
   resetsAt: MaybeAmount,
-  others: mapOf(OtherSumSchema)
+  others: mapOf(
+    Type.Object({
+      sum: Amount,
+      /** Epoch ms since when it counts. */
+      from: Amount
+    })
+  )
 }
 
 const GrowthShape = { used: Amount, booked: Amount }
@@ -48,7 +48,6 @@ const RecordSchema = Type.Object({
   days: Type.Array(DayGrowthSchema)
 })
 
-export type OtherSum = Checked<typeof OtherSumSchema>
 export type PlanLook = Checked<typeof LookSchema>
 /** Growth of Kiro's figure, and the recorded part of it. */
 export type Growth = Checked<typeof GrowthSchema>

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { LearntTokens } from '../../../src/control/account/learnt-tokens.ts'
-import { type CountsRecord, SharedCounts } from '../../../src/control/fleet/shared-counts.ts'
+import { type CountsRecord, sharedCounts } from '../../../src/control/fleet/shared-counts.ts'
 import { SharedRecords } from '../../../src/control/fleet/shared-records.ts'
 import { FleetSeal } from '../../../src/fleet/fleet-seal.ts'
 import { ValkeyStore } from '../../../src/fleet/valkey-store.ts'
@@ -13,8 +13,7 @@ t.setTimeout(120_000)
 function join(t: Test) {
   const tokens = new LearntTokens({ stateDir: t.testdir(), account: () => 'one', tell: () => {} })
   t.teardown(() => tokens.close())
-  const shared = new SharedCounts({ tokens, hub: { add: () => () => {} } })
-  return { tokens, shared }
+  return { tokens, shared: sharedCounts(tokens) }
 }
 
 const known = (model: string, lessons: number) => ({ ...newGauge(model), lessons })
@@ -76,7 +75,7 @@ async function member(t: Test, url: string) {
   t.teardown(() => hub.close())
   const tokens = new LearntTokens({ stateDir: t.testdir(), account: () => 'one', tell: () => {} })
   t.teardown(() => tokens.close())
-  new SharedCounts({ tokens, hub }).start()
+  tokens.onChange(hub.add(sharedCounts(tokens)))
   return tokens
 }
 

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { SharedRecords } from '../../../src/control/fleet/shared-records.ts'
-import { SharedSessions } from '../../../src/control/fleet/shared-sessions.ts'
+import { sharedSessions } from '../../../src/control/fleet/shared-sessions.ts'
 import { PanelSessions } from '../../../src/control/panel-sessions.ts'
 import { FleetSeal } from '../../../src/fleet/fleet-seal.ts'
 import { FakeRecords } from '../../helper/fake-records.ts'
@@ -16,7 +16,7 @@ function join(t: Test, records: FakeRecords): PanelSessions {
   const log = { warn: () => {}, debug: () => {} }
   const hub = new SharedRecords({ records, seal: SEAL, log, paceMs: 1 })
   t.teardown(() => hub.close())
-  new SharedSessions({ sessions, hub }).start()
+  sessions.share(hub.add(sharedSessions(sessions)))
   return sessions
 }
 
@@ -66,7 +66,7 @@ t.test(
 
 t.test('the record is bounded, comes to rest, and has none that has expired', async (t) => {
   const sessions = new PanelSessions(() => {})
-  const shared = new SharedSessions({ sessions, hub: { add: () => () => {} } })
+  const shared = sharedSessions(sessions)
   t.equal(shared.next(null), null)
   sessions.end(session('expired', -1))
   t.equal(shared.next(null), null)

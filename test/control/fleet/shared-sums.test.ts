@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { SharedRecords } from '../../../src/control/fleet/shared-records.ts'
-import { parseSums, SharedSums } from '../../../src/control/fleet/shared-sums.ts'
+import { sharedSums } from '../../../src/control/fleet/shared-sums.ts'
 import type { PlanLook } from '../../../src/control/plan/plan-record.ts'
 import { FleetSeal } from '../../../src/fleet/fleet-seal.ts'
 import { FakeRecords } from '../../helper/fake-records.ts'
@@ -23,37 +23,37 @@ function gatewayOf(t: Test, records: FakeRecords, name: string, id = 'first') {
   const plan = {
     recorded: 0,
     others: null as PlanLook['others'] | null,
-    touch: () => {},
-    share: (onRecorded: () => void) => {
-      plan.touch = onRecorded
-    },
     setOthers: (others: PlanLook['others']) => {
       plan.others = others
     }
   }
-  new SharedSums({ name, id, plan, hub, now: () => 5 }).start()
+  const touch = hub.add(sharedSums({ name, id }, plan))
   const tell = async (recorded: number): Promise<void> => {
     plan.recorded = recorded
-    plan.touch()
+    touch()
     await hub.settle(PATIENCE_MS)
   }
   return { plan, hub, tell }
 }
 
-t.test('SharedSums', async (t) => {
+function sumsOf({ others }: { readonly others: PlanLook['others'] | null }) {
+  return Object.fromEntries(Object.entries(others ?? {}).map(([name, { sum }]) => [name, sum]))
+}
+
+t.test('sharedSums()', async (t) => {
   const records = new FakeRecords()
   const [a, b] = [gatewayOf(t, records, 'a'), gatewayOf(t, records, 'b')]
   const settled = async (): Promise<void> => {
     for (const { hub } of [a, b, a]) await hub.settle(PATIENCE_MS)
   }
   await settled()
-  t.same(a.plan.others, { 'b/first': { sum: 0, from: 5 } }, 'before it has recorded anything')
+  t.same(sumsOf(a.plan), { 'b/first': 0 }, 'before it has recorded anything')
   await a.tell(7e6)
   await settled()
-  t.same(b.plan.others, { 'a/first': { sum: 7e6, from: 5 } })
+  t.same(sumsOf(b.plan), { 'a/first': 7e6 })
   await b.tell(3e6)
   await settled()
-  t.same(a.plan.others, { 'b/first': { sum: 3e6, from: 5 } }, 'not itself')
+  t.same(sumsOf(a.plan), { 'b/first': 3e6 }, 'not itself')
   const successor = gatewayOf(t, records, 'a', 'second')
   await successor.hub.settle(PATIENCE_MS)
   t.same(successor.plan.others, a.plan.others, 'what it had recorded before is in its book')
@@ -63,26 +63,20 @@ t.test('SharedSums', async (t) => {
 
 t.test('a record of sums', async (t) => {
   const one = { sum: 5, from: 0, at: 1 }
-  t.same(parseSums(JSON.stringify({ a: one })), { a: one })
-  t.same(parseSums('{}'), {})
+  const plan = { recorded: 9, setOthers: () => {} }
+  const shared = sharedSums({ name: 'new', id: 'x' }, plan)
+  t.same(shared.parse(JSON.stringify({ a: one })), { a: one })
+  t.same(shared.parse('{}'), {})
   const many = Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`g${i}`, one]))
   const wrong = [[], { a: 5 }, { a: { ...one, sum: -1 } }, { a: { ...one, sum: 0.5 } }, many]
   for (const value of [...wrong, { ['x'.repeat(129)]: one }, { a: { sum: 1, at: 1 } }])
-    t.equal(parseSums(JSON.stringify(value)), null)
+    t.equal(shared.parse(JSON.stringify(value)), null)
 
   const gateways = Object.fromEntries(
     Array.from({ length: 64 }, (_, i) => [`g${i}`, { sum: 1, from: 0, at: i }])
   )
-  const plan = { recorded: 9, share: () => {}, setOthers: () => {} }
-  const sums = new SharedSums({
-    name: 'new',
-    id: 'x',
-    plan,
-    hub: { add: () => () => {} },
-    now: () => 100
-  })
-  const next = sums.next({ value: gateways, ageMs: 0 })
+  const next = shared.next({ value: gateways, ageMs: 0 })
   t.equal(Object.keys(next ?? {}).length, 64, 'the oldest makes room')
   t.notOk('g0' in (next ?? {}))
-  t.match(next, { 'new/x': { sum: 9, from: 100, at: 100 } })
+  t.match(next, { 'new/x': { sum: 9 } })
 })
