@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { GatewayError } from '../shared/errors.ts'
-import { asJsonObject, parseJsonObject } from '../shared/json.ts'
 import { makePrivateFolder, readPrivateFile, replaceFile } from '../shared/private-files.ts'
+import { type Checked, jsonReader, mapOf, Type } from '../shared/schema-type.ts'
 
 const MAX_INCS = 16
 const MAX_BYTES = 262_144
@@ -13,12 +13,14 @@ const POLL_MS = 250
 const LOCK = 'fleet.lock'
 const LINKED = { message: 'STATE_DIR: fleet.lock is a symbolic link, which is not followed.' }
 
-export interface FolderMemory {
-  readonly incs: readonly string[]
-  readonly known: Readonly<Record<string, string>>
-}
+const Memory = Type.Object({
+  incs: Type.Array(Type.String(), { maxItems: MAX_INCS }),
+  known: mapOf(Type.String())
+})
 
-const NOTHING: FolderMemory = { incs: [], known: {} }
+export type FolderMemory = Checked<typeof Memory>
+
+const parseMemory = jsonReader(Memory)
 
 /**
  * Proves that earlier processes of this replica have ended: each, with its workers, holds a lock in STATE_DIR while it
@@ -108,15 +110,5 @@ function tryLock(folder: string): DatabaseSync | null {
 
 async function readMemory(path: string): Promise<FolderMemory> {
   const bytes = await readPrivateFile(path, MAX_BYTES).catch(() => null)
-  const memory = bytes === null ? null : parseJsonObject(bytes.toString())
-  const incs = memory?.['incs']
-  const known = asJsonObject(memory?.['known'])
-  if (!Array.isArray(incs) || known === null) return NOTHING
-  const names = Object.entries(known).flatMap(([inc, name]) =>
-    typeof name === 'string' ? [[inc, name] as const] : []
-  )
-  return {
-    incs: incs.filter((inc) => typeof inc === 'string').slice(-MAX_INCS),
-    known: Object.fromEntries(names)
-  }
+  return parseMemory(bytes === null ? null : bytes.toString()) ?? { incs: [], known: {} }
 }

@@ -11,14 +11,14 @@ interface SecretKeys {
 }
 
 /** Seals and signs under keys of `FLEET_SECRET`: the first is used, all are accepted. */
-export class FleetSeal {
+export class FleetSeal extends TextSeal {
   readonly #keys: readonly SecretKeys[]
-  readonly #texts: TextSeal
 
   /** `name` is `FLEET_NAME`: other fleets have other keys. */
   constructor(secrets: readonly string[], name: string) {
-    this.#keys = secrets.map((secret) => keyOf(secret, name))
-    this.#texts = new TextSeal(this.#keys.map(({ sealing }) => sealing))
+    const keys = secrets.map((secret) => keyOf(secret, name))
+    super(keys.map(({ sealing }) => sealing))
+    this.#keys = keys
   }
 
   get checks(): readonly string[] {
@@ -35,16 +35,6 @@ export class FleetSeal {
       const own = signatureOf(text, key)
       return own.length === given.length && timingSafeEqual(own, given)
     })
-  }
-
-  /** `aad` binds purpose and place: the text opens nowhere else. */
-  seal(plain: string, aad: string): string {
-    return this.#texts.seal(plain, aad)
-  }
-
-  /** `null` unless sealed by one of these secrets for `aad`, and unchanged. */
-  open(sealed: string, aad: string): string | null {
-    return this.#texts.open(sealed, aad)
   }
 
   get #first(): SecretKeys {

@@ -33,22 +33,6 @@ export interface BeatAnswer extends Pick<FleetReading, 'run' | 'rev' | 'beats'> 
   readonly isKept: boolean
 }
 
-export interface StoreCounts {
-  readonly commands: number
-  readonly failures: number
-}
-
-/** Operations on Valkey. A rejection means "unknown": the change may take effect now or later. */
-export interface FleetStore {
-  readonly counts: StoreCounts
-  read(): Promise<FleetReading>
-  cas(proposal: Proposal): Promise<CasAnswer>
-  beat(beat: Beat): Promise<BeatAnswer>
-  /** `null`: news may have been missed. Returns the function that ends this. */
-  onNews(listener: (rev: number | null) => void): () => void
-  close(): Promise<void>
-}
-
 /** One at a time, so that answers never overtake each other. */
 export type FleetQuestion =
   | { readonly type: 'read' }

@@ -10,14 +10,7 @@ import {
 } from './valkey-client.ts'
 import { problemOfValkey, refusalOf } from './valkey-problems.ts'
 import { BEAT_SCRIPT, CAS_SCRIPT, PROBE_SCRIPT, READ_SCRIPT } from './valkey-scripts.ts'
-import type {
-  Beat,
-  BeatAnswer,
-  CasAnswer,
-  FleetStore,
-  FleetReading,
-  Proposal
-} from './fleet-store.ts'
+import type { Beat, BeatAnswer, CasAnswer, FleetReading, Proposal } from './fleet-store.ts'
 import type { FleetRecords } from './fleet-records.ts'
 import type { FleetSeal } from './fleet-seal.ts'
 import { readState, type StateReading } from './fleet-state.ts'
@@ -39,9 +32,9 @@ const SIGNED_FOR = 'register\n'
 
 /**
  * Register in Valkey, or Redis from version 7. Two connections, since a listening one cannot ask. Nothing is queued
- * without a connection, or sent twice.
+ * without a connection, or sent twice. A rejection means "unknown": the change may take effect now or later.
  */
-export class ValkeyStore implements FleetStore {
+export class ValkeyStore {
   readonly records: FleetRecords
   readonly counts = { commands: 0, failures: 0 }
   readonly #options: ValkeyStoreOptions
@@ -125,6 +118,7 @@ export class ValkeyStore implements FleetStore {
     }
   }
 
+  /** `null`: news may have been missed. Returns the function that ends this. */
   onNews(listener: (rev: number | null) => void): () => void {
     const onMessage = (_channel: string, text: string): void => {
       if (isRecordNews(text)) return

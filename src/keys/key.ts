@@ -34,14 +34,9 @@ export interface CreditLimit {
 }
 
 /** Limits reset in UTC: at midnight, on Monday, on the first of the month, never. */
-export type CreditPeriod = 'day' | 'week' | 'month' | 'total'
+export const CREDIT_PERIODS = ['day', 'week', 'month', 'total'] as const
 
-export const CREDIT_PERIODS = [
-  'day',
-  'week',
-  'month',
-  'total'
-] as const satisfies readonly CreditPeriod[]
+export type CreditPeriod = (typeof CREDIT_PERIODS)[number]
 
 /** A thousand of them still add up exactly as micro-credits. */
 export const MAX_CREDITS = 1_000_000

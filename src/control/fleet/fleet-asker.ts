@@ -1,10 +1,11 @@
 import type { FleetCore } from '../../fleet/fleet-core.ts'
-import type { FleetAnswer, FleetStore, FleetQuestion } from '../../fleet/fleet-store.ts'
+import type { FleetAnswer, FleetQuestion } from '../../fleet/fleet-store.ts'
+import type { ValkeyStore } from '../../fleet/valkey-store.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { instantNow } from '../../shared/elapsed.ts'
 
 export interface FleetAskerOptions {
-  readonly store: () => FleetStore | null
+  readonly store: () => Pick<ValkeyStore, 'read' | 'cas' | 'beat'> | null
   /** Stores what the next process of this replica must know. Rejects if the disk fails. */
   readonly remember: (core: FleetCore) => Promise<void>
   readonly onHeard: () => void

@@ -1,5 +1,5 @@
 import type { FleetCore } from '../../fleet/fleet-core.ts'
-import type { StoreCounts } from '../../fleet/fleet-store.ts'
+import type { ValkeyStore } from '../../fleet/valkey-store.ts'
 import { viewOf } from '../../fleet/fleet-view.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 import { elapsedMs, type Instant, instantNow } from '../../shared/elapsed.ts'
@@ -10,7 +10,7 @@ export interface FleetFiguresOptions {
   readonly member: string
   readonly holder: () => string | null
   readonly unshared: () => readonly string[]
-  readonly counts: () => StoreCounts | null
+  readonly counts: () => ValkeyStore['counts'] | null
 }
 
 /** Figures of this gateway's membership; noting them costs only a comparison. */

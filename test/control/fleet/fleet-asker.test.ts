@@ -1,15 +1,15 @@
 import t from 'tap'
 import { FleetAsker } from '../../../src/control/fleet/fleet-asker.ts'
 import { FleetCore } from '../../../src/fleet/fleet-core.ts'
-import type { FleetStore } from '../../../src/fleet/fleet-store.ts'
+import type { ValkeyStore } from '../../../src/fleet/valkey-store.ts'
 import { fleetTimes, instantNow } from '../../../src/shared/elapsed.ts'
 
 /** A Valkey that knows nothing yet. */
 const ENGINE = {
   read: () => Promise.resolve({ run: 'run', rev: 7, beats: {}, reading: { type: 'none' } })
-} as unknown as FleetStore
+} as unknown as ValkeyStore
 
-function setUp(engine: FleetStore, remember: () => Promise<void>) {
+function setUp(engine: ValkeyStore, remember: () => Promise<void>) {
   const lines: string[] = []
   const core = new FleetCore({
     name: 'a',
@@ -54,7 +54,7 @@ t.test('a disk that does not take what was learned says nothing of Valkey', asyn
 })
 
 t.test('a Valkey that does not answer is asked again later', async (t) => {
-  const silent = { read: () => Promise.reject(new Error('late')) } as unknown as FleetStore
+  const silent = { read: () => Promise.reject(new Error('late')) } as unknown as ValkeyStore
   const { core, asker, lines } = setUp(silent, () => Promise.resolve())
   const first = core.next(instantNow())
   if (first === null) throw new Error('nothing is asked')
