@@ -2,10 +2,10 @@ import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'n
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { callbackify } from 'node:util'
 import type { HostAddress } from '../names/name-lookup.ts'
-import { HttpTunnel, type ProxyHandshake, shakeHands } from '../proxy/handshake.ts'
+import { askForTunnel, shakeHands } from '../proxy/handshake.ts'
 import { toProxyFailure } from '../proxy/proxy-failure.ts'
 import { type Address, addressOf, type Proxy } from '../proxy/proxy.ts'
-import { Socks5Handshake } from '../proxy/socks5.ts'
+import { askSocks5 } from '../proxy/socks5.ts'
 import { ClosedWhileConnecting, dropSocket, socketEvent } from '../socket.ts'
 
 export interface OpenSocketOptions {
@@ -119,17 +119,12 @@ async function goThrough(
       proxy.protocol === 'https:'
         ? await secure(transport, { ...options, target: proxy, sessionKey: proxy.name })
         : transport
-    await shakeHands(socket, handshakeWith(proxy, target), signal)
+    const ask = proxy.protocol === 'socks5:' ? askSocks5 : askForTunnel
+    await shakeHands(socket, ask(target, proxy.credentials), signal)
     return socket
   } catch (cause) {
     throw toProxyFailure(cause, { proxy, target })
   }
-}
-
-function handshakeWith({ protocol, credentials }: Proxy, target: Address): ProxyHandshake {
-  return protocol === 'socks5:'
-    ? new Socks5Handshake(target, credentials)
-    : new HttpTunnel(target, credentials)
 }
 
 interface TlsOptions extends Pick<OpenSocketOptions, 'tlsSessions' | 'ca'> {

@@ -2,17 +2,13 @@ import type { Socket } from 'node:net'
 import { socketStep } from '../socket.ts'
 import { type Address, type ProxyCredentials, toAuthority } from './proxy.ts'
 
-export type HandshakeStep =
-  | { readonly name: 'more' }
-  | { readonly name: 'send'; readonly bytes: Buffer }
-  | { readonly name: 'open'; readonly rest: Buffer }
+/**
+ * Asks a proxy for a connection. Pure: yields bytes for the proxy, or none to hear more, takes the proxy's bytes however
+ * they are cut, and returns what the upstream has sent already. Throws `ProxyRefusal`.
+ */
+export type ProxyHandshake = Generator<Buffer, Buffer, Buffer>
 
-/** Asks a proxy for a connection. Pure: bytes in, steps out, however the bytes are cut. */
-export interface ProxyHandshake {
-  readonly greeting: Buffer
-  /** @throws {ProxyRefusal} */
-  feed(chunk: Buffer): HandshakeStep
-}
+export const TELL_NOTHING = Buffer.alloc(0)
 
 export type RefusalKind =
   | 'credentials-missing'
@@ -39,13 +35,14 @@ export function shakeHands(
   return socketStep(socket, signal, ({ done, fail, onGone }) => {
     const read = (): void => {
       for (let chunk = readChunk(socket); chunk !== null; chunk = readChunk(socket)) {
-        const step = handshake.feed(chunk)
-        if (step.name === 'send') socket.write(step.bytes)
-        if (step.name !== 'open') continue
-        stop()
-        if (step.rest.length > 0) socket.unshift(step.rest)
-        done()
-        return
+        const { done: isOpen, value } = handshake.next(chunk)
+        if (isOpen === true) {
+          stop()
+          if (value.length > 0) socket.unshift(value)
+          done()
+          return
+        }
+        if (value.length > 0) socket.write(value)
       }
     }
     const onReadable = (): void => {
@@ -60,7 +57,7 @@ export function shakeHands(
       socket.off('readable', onReadable).off('end', onGone)
     }
     socket.on('readable', onReadable).once('end', onGone)
-    socket.write(handshake.greeting)
+    socket.write(handshake.next().value)
     return stop
   })
 }
@@ -84,55 +81,48 @@ const STATUS_LINE = /^HTTP\/1\.[01] ([1-5][0-9]{2})(?: [^\r\n]*)?\r\n/
  *
  * @see https://www.rfc-editor.org/rfc/rfc9110#name-connect
  */
-export class HttpTunnel implements ProxyHandshake {
-  readonly greeting: Buffer
-  readonly #hasCredentials: boolean
-  #unread: Buffer = Buffer.alloc(0)
-  /** Interim answers may precede the last. */
-  #headBytes = 0
-
-  constructor(target: Address, credentials: ProxyCredentials | null) {
-    const authority = toAuthority(target)
-    this.#hasCredentials = credentials !== null
-    const lines = [`CONNECT ${authority} HTTP/1.1`, `host: ${authority}`]
-    if (credentials !== null) lines.push(`proxy-authorization: ${toBasic(credentials)}`)
-    this.greeting = Buffer.from(lines.join('\r\n') + HEAD_END)
-  }
-
-  feed(chunk: Buffer): HandshakeStep {
-    this.#unread = Buffer.concat([this.#unread, chunk])
-    for (;;) {
-      this.#checkBeginning()
-      const at = this.#unread.indexOf(HEAD_END)
-      const end = at === -1 ? this.#unread.length : at + HEAD_END.length
-      if (this.#headBytes + end > MAX_HEAD_BYTES) throw notHttp(`over ${MAX_HEAD_BYTES} bytes`)
-      if (at === -1) return { name: 'more' }
-      this.#headBytes += end
-      const head = this.#unread.toString('latin1', 0, end)
-      // A slice that the connection reads at once.
-      this.#unread = this.#unread.subarray(end)
-      if (this.#isOpen(head)) return { name: 'open', rest: this.#unread }
+export function* askForTunnel(
+  target: Address,
+  credentials: ProxyCredentials | null
+): ProxyHandshake {
+  const authority = toAuthority(target)
+  const lines = [`CONNECT ${authority} HTTP/1.1`, `host: ${authority}`]
+  if (credentials !== null) lines.push(`proxy-authorization: ${toBasic(credentials)}`)
+  let unread = yield Buffer.from(lines.join('\r\n') + HEAD_END)
+  let headBytes = 0 // interim answers may precede the last
+  for (;;) {
+    checkBeginning(unread)
+    const at = unread.indexOf(HEAD_END)
+    const end = at === -1 ? unread.length : at + HEAD_END.length
+    if (headBytes + end > MAX_HEAD_BYTES) throw notHttp(`over ${MAX_HEAD_BYTES} bytes`)
+    if (at === -1) {
+      unread = Buffer.concat([unread, yield TELL_NOTHING])
+      continue
     }
+    headBytes += end
+    const head = unread.toString('latin1', 0, end)
+    unread = unread.subarray(end)
+    if (isOpenedBy(head, credentials)) return unread
   }
+}
 
-  /** Waiting for the end of something that is not a head would take until the deadline. */
-  #checkBeginning(): void {
-    const length = Math.min(this.#unread.length, BEGINNING.length)
-    if (this.#unread.compare(BEGINNING, 0, length, 0, length) !== 0) throw notHttp('no HTTP')
-  }
+/** Waiting for the end of something that is not a head would take until the deadline. */
+function checkBeginning(bytes: Buffer): void {
+  const length = Math.min(bytes.length, BEGINNING.length)
+  if (bytes.compare(BEGINNING, 0, length, 0, length) !== 0) throw notHttp('no HTTP')
+}
 
-  #isOpen(head: string): boolean {
-    const status = Number(STATUS_LINE.exec(head)?.[1] ?? 0)
-    if (status === 0) throw notHttp('no HTTP status')
-    if (status >= 200 && status < 300) return true
-    if (status !== 101 && status < 200) return false
-    const fact = `HTTP ${status}`
-    if (status === 407) {
-      const kind = this.#hasCredentials ? 'credentials-refused' : 'credentials-missing'
-      throw new ProxyRefusal(kind, fact)
-    }
-    throw new ProxyRefusal(status >= 500 ? 'unreachable' : 'denied', fact)
+function isOpenedBy(head: string, credentials: ProxyCredentials | null): boolean {
+  const status = Number(STATUS_LINE.exec(head)?.[1] ?? 0)
+  if (status === 0) throw notHttp('no HTTP status')
+  if (status >= 200 && status < 300) return true
+  if (status !== 101 && status < 200) return false
+  const fact = `HTTP ${status}`
+  if (status === 407) {
+    const kind = credentials === null ? 'credentials-missing' : 'credentials-refused'
+    throw new ProxyRefusal(kind, fact)
   }
+  throw new ProxyRefusal(status >= 500 ? 'unreachable' : 'denied', fact)
 }
 
 function toBasic({ username, password }: ProxyCredentials): string {

@@ -1,10 +1,5 @@
 import { isIP } from 'node:net'
-import {
-  type HandshakeStep,
-  type ProxyHandshake,
-  ProxyRefusal,
-  type RefusalKind
-} from './handshake.ts'
+import { type ProxyHandshake, ProxyRefusal, type RefusalKind, TELL_NOTHING } from './handshake.ts'
 import type { Address, ProxyCredentials } from './proxy.ts'
 
 const VERSION = 5
@@ -26,8 +21,6 @@ const REPLIES: readonly (readonly [RefusalKind, string])[] = [
   ['denied', 'address type not supported']
 ]
 
-type Phase = 'method' | 'authentication' | 'reply'
-
 /**
  * Asks a SOCKS5 proxy for a connection. The proxy resolves the name: we may be unable to, and would reveal it.
  *
@@ -40,76 +33,60 @@ type Phase = 'method' | 'authentication' | 'reply'
  *
  * @see https://www.rfc-editor.org/rfc/rfc1928 and https://www.rfc-editor.org/rfc/rfc1929
  */
-export class Socks5Handshake implements ProxyHandshake {
-  readonly greeting: Buffer
-  readonly #target: Address
-  readonly #credentials: ProxyCredentials | null
-  #phase: Phase = 'method'
-  #unread: Buffer = Buffer.alloc(0)
-
-  constructor(target: Address, credentials: ProxyCredentials | null) {
-    this.#target = target
-    this.#credentials = credentials
-    const methods = credentials === null ? [NO_AUTHENTICATION] : [NO_AUTHENTICATION, PASSWORD]
-    this.greeting = Buffer.from([VERSION, methods.length, ...methods])
-  }
-
-  feed(chunk: Buffer): HandshakeStep {
-    this.#unread = Buffer.concat([this.#unread, chunk])
-    switch (this.#phase) {
-      case 'method':
-        return this.#readMethod()
-      case 'authentication':
-        return this.#readAuthentication()
-      case 'reply':
-        return this.#readReply()
-    }
-  }
-
-  #readMethod(): HandshakeStep {
-    const [version, method] = this.#unread
-    if (version !== VERSION) throw notSocks(`version ${version} instead of 5`)
-    if (method === undefined) return { name: 'more' }
-    // A slice of a handshake.
-    this.#unread = this.#unread.subarray(2)
-    if (method === NO_AUTHENTICATION) return this.#askFor('reply', toRequest(this.#target))
-    if (method === PASSWORD && this.#credentials !== null) {
-      return this.#askFor('authentication', toAuthentication(this.#credentials))
-    }
-    if (method !== 0xff) throw notSocks(`method ${method}, which was not offered`)
-    const kind = this.#credentials === null ? 'credentials-missing' : 'credentials-refused'
-    throw new ProxyRefusal(kind, 'SOCKS5, no method left')
-  }
-
-  #readAuthentication(): HandshakeStep {
-    // Should be 1; some servers repeat 5 here, and the status is the second byte.
-    const [, status] = this.#unread
-    if (status === undefined) return { name: 'more' }
+export function* askSocks5(target: Address, credentials: ProxyCredentials | null): ProxyHandshake {
+  const methods = credentials === null ? [NO_AUTHENTICATION] : [NO_AUTHENTICATION, PASSWORD]
+  const greeting = Buffer.from([VERSION, methods.length, ...methods])
+  const choice = yield* answerTo(greeting, choiceLength)
+  const method = choice[1]
+  if (method === PASSWORD && credentials !== null) {
+    refuseMore(choice)
+    // Should begin with 1; some servers repeat 5 here, and the status is the second byte.
+    const answer = yield* answerTo(toAuthentication(credentials), () => PAIR)
+    const status = answer[1]
     if (status !== 0) throw new ProxyRefusal('credentials-refused', `SOCKS5 status ${status}`)
-    // A slice of a handshake.
-    this.#unread = this.#unread.subarray(2)
-    return this.#askFor('reply', toRequest(this.#target))
+    refuseMore(answer)
+  } else {
+    if (method !== NO_AUTHENTICATION) throw refusedMethod(method, credentials)
+    refuseMore(choice)
   }
+  const reply = yield* answerTo(toRequest(target), replyLength)
+  return reply.subarray(replyLength(reply))
+}
 
-  #readReply(): HandshakeStep {
-    const [version, reply, , type, nameLength] = this.#unread
-    if (version !== VERSION) throw notSocks(`version ${version} instead of 5`)
-    if (reply !== undefined && reply !== 0) {
-      const [kind, fact] = REPLIES[reply - 1] ?? ['unreachable', 'unknown failure']
-      throw new ProxyRefusal(kind, `SOCKS5 reply ${reply}, ${fact}`)
-    }
-    if (type === undefined || nameLength === undefined) return { name: 'more' }
-    const length = 4 + addressLength(type, nameLength) + 2
-    if (this.#unread.length < length) return { name: 'more' }
-    return { name: 'open', rest: this.#unread.subarray(length) }
-  }
+/** Sends `question`; returns an answer that is as long as it says itself, and what came behind it. */
+function* answerTo(question: Buffer, lengthOf: (answer: Buffer) => number): ProxyHandshake {
+  let answer = yield question
+  while (answer.length < lengthOf(answer)) answer = Buffer.concat([answer, yield TELL_NOTHING])
+  return answer
+}
 
-  /** A server that speaks first does not speak SOCKS. */
-  #askFor(phase: Phase, bytes: Buffer): HandshakeStep {
-    if (this.#unread.length > 0) throw notSocks('bytes that were not asked for')
-    this.#phase = phase
-    return { name: 'send', bytes }
+const PAIR = 2
+
+function choiceLength([version]: Buffer): number {
+  if (version !== VERSION) throw notSocks(`version ${version} instead of 5`)
+  return PAIR
+}
+
+/** `Infinity` while it is unknown. */
+function replyLength([version, reply, , type, nameLength]: Buffer): number {
+  if (version !== VERSION) throw notSocks(`version ${version} instead of 5`)
+  if (reply !== undefined && reply !== 0) {
+    const [kind, fact] = REPLIES[reply - 1] ?? ['unreachable', 'unknown failure']
+    throw new ProxyRefusal(kind, `SOCKS5 reply ${reply}, ${fact}`)
   }
+  if (type === undefined || nameLength === undefined) return Infinity
+  return 4 + addressLength(type, nameLength) + 2
+}
+
+/** A server that speaks first does not speak SOCKS. */
+function refuseMore({ length }: Buffer): void {
+  if (length > PAIR) throw notSocks('bytes that were not asked for')
+}
+
+function refusedMethod(method: number | undefined, credentials: ProxyCredentials | null) {
+  if (method !== 0xff) return notSocks(`method ${method}, which was not offered`)
+  const kind = credentials === null ? 'credentials-missing' : 'credentials-refused'
+  return new ProxyRefusal(kind, 'SOCKS5, no method left')
 }
 
 function addressLength(type: number, nameLength: number): number {

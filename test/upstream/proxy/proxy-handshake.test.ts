@@ -11,15 +11,14 @@ import { serverUrl } from '../../helper/server-url.ts'
 const never = new AbortController().signal
 
 /** Answers each `?` with `!`; a `.` opens, an `x` refuses. */
-function questions(): ProxyHandshake {
-  return {
-    greeting: Buffer.from('hello'),
-    feed: (chunk) => {
-      if (chunk[0] === 0x78) throw new ProxyRefusal('denied', 'x')
-      const end = chunk.indexOf('.')
-      if (end !== -1) return { name: 'open', rest: chunk.subarray(end + 1) }
-      return chunk[0] === 0x3f ? { name: 'send', bytes: Buffer.from('!') } : { name: 'more' }
-    }
+function* questions(): ProxyHandshake {
+  let sent = Buffer.from('hello')
+  for (;;) {
+    const chunk = yield sent
+    if (chunk[0] === 0x78) throw new ProxyRefusal('denied', 'x')
+    const end = chunk.indexOf('.')
+    if (end !== -1) return chunk.subarray(end + 1)
+    sent = Buffer.from(chunk[0] === 0x3f ? '!' : '')
   }
 }
 
