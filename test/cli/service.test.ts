@@ -12,12 +12,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import type { CommandCall } from '../../src/cli/command.ts'
-import {
-  launchAgent,
-  readFacts,
-  systemdUnit,
-  type UnitScope
-} from '../../src/cli/service/definition.ts'
+import { launchAgent, readFacts, systemdUnit } from '../../src/cli/service/definition.ts'
 import { requireLastingProgram } from '../../src/cli/service/install-plan.ts'
 import { install, stop, uninstall } from '../../src/cli/service/install.ts'
 import { Launchd } from '../../src/cli/service/launchd.ts'
@@ -43,15 +38,8 @@ const FACTS: ServiceFacts = {
   lingers: true
 }
 
-const USER: UnitScope = {
-  isSystem: false,
-  user: 'kiro-gateway',
-  stateDir: '/var/lib/kiro-gateway',
-  cacheDir: '/var/cache/kiro-gateway'
-}
-
 t.test('systemdUnit()', async (t) => {
-  const text = systemdUnit({ ...FACTS, envFile: '/etc/a b/.env' }, { ...USER, isSystem: true })
+  const text = systemdUnit({ ...FACTS, envFile: '/etc/a b/.env' }, true)
   const unit = new Map(
     text.split('\n').map((line) => [line.split('=', 1)[0] ?? '', line.slice(line.indexOf('=') + 1)])
   )
@@ -80,8 +68,8 @@ t.test('systemd reads both units', { skip: !hasSystemd }, async (t) => {
   chmodSync(program, 0o755)
   for (const isSystem of [false, true]) {
     const file = join(t.testdirName, `service-${isSystem}.service`)
-    const scope = { ...USER, isSystem, user: 'root' }
-    writeFileSync(file, systemdUnit({ ...FACTS, node: program, entry, folder }, scope))
+    const text = systemdUnit({ ...FACTS, node: program, entry, folder }, isSystem)
+    writeFileSync(file, text.replaceAll(/^(User|Group)=.*/gm, '$1=root'))
     const mode = isSystem ? '--system' : '--user'
     const words = ['verify', mode, '--man=no', '--recursive-errors=no', file]
     const said = await run('systemd-analyze', words, { env: { XDG_RUNTIME_DIR: folder } }).then(
@@ -94,7 +82,7 @@ t.test('systemd reads both units', { skip: !hasSystemd }, async (t) => {
 
 t.test('a definition says what it was made of', async (t) => {
   const facts = { ...FACTS, folder: '/home/a/--b" <&', envFile: '/x/.env', lingers: false }
-  t.same(readFacts(systemdUnit(facts, USER)), facts)
+  t.same(readFacts(systemdUnit(facts, false)), facts)
   t.same(readFacts(launchAgent(facts, 'label')), facts)
   t.equal(readFacts('[Unit]\nDescription=of somebody else\n'), null)
 })
@@ -253,10 +241,10 @@ t.test('launchd', async (t) => {
     RunAtLoad: true,
     ExitTimeOut: 45
   })
-  for (const step of await manager.enabling()) await step.run()
+  for (const step of await manager.enabling()) await step.run(() => {})
   await stop(call(), manager)
   t.match(await manager.state(), { name: 'running', pid: 4711 })
-  for (const step of await manager.enabling()) await step.run()
+  for (const step of await manager.enabling()) await step.run(() => {})
   await uninstall(call('yes'), manager)
   t.notOk(existsSync(manager.file))
   t.same(calls(), [

@@ -75,30 +75,31 @@ RestrictSUIDSGID=yes
 LockPersonality=yes
 SystemCallArchitectures=native`
 
-/** Lines of a unit that depend on whose service it is. */
-export interface UnitScope {
-  readonly isSystem: boolean
-  /** Account of a system service. */
-  readonly user: string
-  readonly stateDir: string
-  readonly cacheDir: string
-}
+/** Account of a system service. */
+export const ACCOUNT = 'kiro-gateway'
 
-export function systemdUnit(facts: ServiceFacts, scope: UnitScope): string {
+/** Places of a system service; its user has no home. */
+export const SYSTEM_PLACES = {
+  settings: `/etc/${ACCOUNT}/.env`,
+  state: `/var/lib/${ACCOUNT}`,
+  cache: `/var/cache/${ACCOUNT}`
+} as const
+
+export function systemdUnit(facts: ServiceFacts, isSystem: boolean): string {
   const { node, entry, folder, envFile } = facts
-  const { isSystem, user, stateDir, cacheDir } = scope
+  const { state, cache } = SYSTEM_PLACES
   const environment = [
     'NODE_ENV=production',
     ...(envFile === null ? [] : [`ENV_FILE=${envFile}`]),
-    ...(isSystem ? [`STATE_DIR=${stateDir}`, `NODE_COMPILE_CACHE=${cacheDir}`] : [])
+    ...(isSystem ? [`STATE_DIR=${state}`, `NODE_COMPILE_CACHE=${cache}`] : [])
   ]
   const account = isSystem
     ? [
-        `User=${user}`,
-        `Group=${user}`,
-        `StateDirectory=${user}`,
+        `User=${ACCOUNT}`,
+        `Group=${ACCOUNT}`,
+        `StateDirectory=${ACCOUNT}`,
         'StateDirectoryMode=0700',
-        `CacheDirectory=${user}`,
+        `CacheDirectory=${ACCOUNT}`,
         'CacheDirectoryMode=0700'
       ]
     : []

@@ -31,8 +31,8 @@ export interface ServiceStep {
   readonly what: string
   /** Content of a file that is written; `--print` shows it. */
   readonly text?: string
-  /** Resolves with what a person has to do, if only they can. */
-  run(): Promise<string | null>
+  /** Notes what a person has to do, if only they can. */
+  run(note: (line: string) => void): Promise<unknown>
 }
 
 export interface LogQuery {

@@ -13,11 +13,11 @@ import { makeFolder, replaceFile } from '../../shared/private-files.ts'
 import { entryOf } from '../../shared/program-name.ts'
 import type { CommandCall } from '../command.ts'
 import { type Installation, installationOf } from '../installation.ts'
+import { ACCOUNT, SYSTEM_PLACES } from './definition.ts'
 import type { Programs } from './programs.ts'
 import { isRoot } from './service-place.ts'
 import type { ServiceFacts, InitSystem, ServiceStep } from './init-system.ts'
 import { readInstalled } from './status.ts'
-import { ACCOUNT, SYSTEM_PLACES } from './systemd.ts'
 
 /** The service reads no shell, but these only shape what a terminal shows. */
 const OF_THE_SHELL: ReadonlySet<string> = new Set(['NO_COLOR'])
@@ -157,10 +157,7 @@ function closedFile(file: string | null): readonly ServiceStep[] {
   return [
     {
       what: `chmod 600 ${file}   (it may hold secrets, and others could read it)`,
-      run: async () => {
-        await chmod(file, 0o600)
-        return null
-      }
+      run: () => chmod(file, 0o600)
     }
   ]
 }
@@ -178,7 +175,6 @@ async function systemSettings(programs: Programs): Promise<readonly ServiceStep[
           const { uid, gid } = await accountIds(programs)
           for (const one of [folder, settings]) await chown(one, uid, gid)
           await chmod(settings, 0o600)
-          return null
         }
       }
     ]
@@ -193,7 +189,6 @@ async function systemSettings(programs: Programs): Promise<readonly ServiceStep[
         await makeFolder(folder)
         await chown(folder, owner.uid, owner.gid)
         await replaceFile(settings, { text, mode: 0o600, isDurable: true, owner })
-        return null
       }
     }
   ]

@@ -3,6 +3,7 @@ import type { Config } from '../../config/settings.ts'
 import { type CommandCall, EXIT_FAILED, EXIT_OK, type Terminal } from '../command.ts'
 import { gatewayUrl } from '../setup/gateway.ts'
 import { textDiff } from '../setup/text-diff.ts'
+import { ACCOUNT, SYSTEM_PLACES } from './definition.ts'
 import { requirePort, waitForStart } from './health.ts'
 import { planInstallation } from './install-plan.ts'
 import type { Programs } from './programs.ts'
@@ -17,7 +18,7 @@ import {
   settingsOfService,
   settingsPath
 } from './status.ts'
-import { ACCOUNT, asService, SYSTEM_PLACES } from './systemd.ts'
+import { asService } from './systemd.ts'
 
 export async function install(
   call: CommandCall,
@@ -94,10 +95,7 @@ async function agree(
 }
 
 async function take(terminal: Terminal, steps: readonly ServiceStep[]): Promise<void> {
-  for (const step of steps) {
-    const left = await step.run()
-    if (left !== null) terminal.note(left)
-  }
+  for (const step of steps) await step.run((line) => terminal.note(line))
 }
 
 export async function start(call: CommandCall, manager: InitSystem): Promise<number> {

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
 import { entryOf } from '../../shared/program-name.ts'
 import { isRoot } from './service-place.ts'
-import { asService, SYSTEM_PLACES, SYSTEM_UNIT } from './systemd.ts'
+import { SYSTEM_PLACES } from './definition.ts'
+import { asService, SYSTEM_UNIT } from './systemd.ts'
 
 /** Runner of a command, and the place of its keys and sign-in. */
 export interface StatePlace {

@@ -12,7 +12,6 @@ export function definitionStep(file: string, text: string): ServiceStep {
     run: async () => {
       await makeFolder(path.dirname(file))
       await replaceFile(file, { text, mode: 0o644, isDurable: true })
-      return null
     }
   }
 }
@@ -21,10 +20,7 @@ export function definitionStep(file: string, text: string): ServiceStep {
 export function programStep(programs: Programs, ...words: [string, ...string[]]): ServiceStep {
   return {
     what: words.filter((word) => word !== '--quiet').join(' '),
-    run: async () => {
-      await programs.require(...words)
-      return null
-    }
+    run: () => programs.require(...words)
   }
 }
 
@@ -32,9 +28,6 @@ export function programStep(programs: Programs, ...words: [string, ...string[]])
 export function removalStep(place: string): ServiceStep {
   return {
     what: `Removes ${place}`,
-    run: async () => {
-      await rm(place, { recursive: true, force: true })
-      return null
-    }
+    run: () => rm(place, { recursive: true, force: true })
   }
 }

@@ -4,7 +4,7 @@ import { userInfo } from 'node:os'
 import path from 'node:path'
 import { operatorError } from '../../shared/errors.ts'
 import { programName } from '../../shared/program-name.ts'
-import { FINAL_EXITS, systemdUnit, type UnitScope } from './definition.ts'
+import { ACCOUNT, FINAL_EXITS, SYSTEM_PLACES, systemdUnit } from './definition.ts'
 import type { Programs } from './programs.ts'
 import { programStep, removalStep } from './steps.ts'
 import type {
@@ -16,18 +16,10 @@ import type {
   ServiceStep
 } from './init-system.ts'
 
-export const ACCOUNT = 'kiro-gateway'
 const UNIT = 'kiro-gateway.service'
 export const SYSTEM_UNIT = `/etc/systemd/system/${UNIT}`
 const SHOWN =
   'ActiveState,SubState,MainPID,ExecMainCode,ExecMainStatus,NRestarts,ActiveEnterTimestamp,InvocationID'
-
-/** Places of a system service; its user has no home. */
-export const SYSTEM_PLACES = {
-  settings: `/etc/${ACCOUNT}/.env`,
-  state: `/var/lib/${ACCOUNT}`,
-  cache: `/var/cache/${ACCOUNT}`
-} as const
 
 /**
  * Returns how root runs a command as the system service's user, with the service's settings and state. The program is named
@@ -49,14 +41,11 @@ export class Systemd implements InitSystem {
   readonly isSystem: boolean
   readonly file: string
   readonly #programs: Programs
-  readonly #scope: UnitScope
 
   constructor({ programs, isSystem, home }: SystemdOptions) {
     this.#programs = programs
     this.isSystem = isSystem
     this.file = isSystem ? SYSTEM_UNIT : path.join(home, '.config/systemd/user', UNIT)
-    const { state: stateDir, cache: cacheDir } = SYSTEM_PLACES
-    this.#scope = { isSystem, user: ACCOUNT, stateDir, cacheDir }
   }
 
   get title(): string {
@@ -64,7 +53,7 @@ export class Systemd implements InitSystem {
   }
 
   define(facts: ServiceFacts): string {
-    return systemdUnit(facts, this.#scope)
+    return systemdUnit(facts, this.isSystem)
   }
 
   async preparing(): Promise<readonly ServiceStep[]> {
@@ -102,19 +91,13 @@ export class Systemd implements InitSystem {
   }
 
   async forgetting(): Promise<readonly ServiceStep[]> {
-    const { cacheDir } = this.#scope
     const reset = this.#systemctl('reset-failed', UNIT)
     return [
       this.#control('daemon-reload'),
-      {
-        what: reset.join(' '),
-        run: async () => {
-          await this.#programs.run(...reset) // refused where it has not failed
-          return null
-        }
-      },
+      // Refused where it has not failed.
+      { what: reset.join(' '), run: () => this.#programs.run(...reset) },
       this.isSystem
-        ? removalStep(cacheDir)
+        ? removalStep(SYSTEM_PLACES.cache)
         : { what: 'Removes empty folders of systemd', run: () => this.#removeEmptyFolders() }
     ]
   }
@@ -204,23 +187,22 @@ export class Systemd implements InitSystem {
       : 'This user may not disable lingering, which was enabled for the service. Have root do it:'
     return {
       what: `loginctl ${verb} ${username}   (${why})`,
-      run: async () => {
+      run: async (note) => {
         const words = ['--no-ask-password', verb, username]
         const { code } = await this.#programs.run('loginctl', ...words)
-        return code === 0 ? null : `${left}\n  sudo loginctl ${verb} ${username}`
+        if (code !== 0) note(`${left}\n  sudo loginctl ${verb} ${username}`)
       }
     }
   }
 
   /** Folders that `enable` and this program have made, up to the configuration of the user. */
-  async #removeEmptyFolders(): Promise<null> {
+  async #removeEmptyFolders(): Promise<void> {
     const folder = path.dirname(this.file)
     const wants = await readdir(folder).catch(() => [])
     const inner = wants.filter((name) => name.endsWith('.wants')).map((name) => `${folder}/${name}`)
     const above = path.dirname(folder)
     for (const one of [...inner, folder, above, path.dirname(above)])
       await rmdir(one).catch(() => {}) // something else is in it
-    return null
   }
 
   #control(...words: readonly string[]): ServiceStep {
