@@ -1,5 +1,11 @@
-import { type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
-import { type JsonDraft, type JsonObject, setOwn } from '../../../shared/json.ts'
+import {
+  getNodeValue,
+  type Node,
+  type ParseError,
+  parseTree,
+  printParseErrorCode
+} from 'jsonc-parser'
+import { asJsonObject } from '../../../shared/json.ts'
 import { parseJson5 } from './json5-tree.ts'
 import {
   brokenAt,
@@ -29,7 +35,8 @@ function formatOf(parse: (text: string) => Node | null): TextFormat {
   return {
     read: (text) => {
       const root = parseRoot(text)
-      return root === null ? {} : objectOf(root)
+      const values: unknown = root === null ? {} : getNodeValue(root)
+      return asJsonObject(values) ?? {}
     },
     set: (text, path, value) => set({ text, root: parseRoot(text) }, path, value),
     remove: (text, path) => remove({ text, root: parseRoot(text) }, path)
@@ -51,17 +58,6 @@ function parseJson(text: string): Node | null {
     throw brokenAt(text, first.offset, words.toLowerCase())
   }
   return root ?? null
-}
-
-function objectOf(node: Node): JsonObject {
-  const draft: JsonDraft = {}
-  for (const { name, value } of membersOf(node)) setOwn(draft, name, valueOf(value))
-  return draft
-}
-
-function valueOf(node: Node): unknown {
-  if (node.type === 'object') return objectOf(node)
-  return node.type === 'array' ? (node.children ?? []).map(valueOf) : node.value
 }
 
 function membersOf(node: Node) {
