@@ -23,6 +23,13 @@ export function isListed(list: BlockList, address: string): boolean {
   return version !== 0 && list.check(plain, version === 4 ? 'ipv4' : 'ipv6')
 }
 
+const LOOPBACK = toAddressList(['127.0.0.0/8', '::1'])
+
+/** Takes a host as it stands in a setting: a name, or an address without brackets. */
+export function isLoopback(host: string): boolean {
+  return host.toLowerCase() === 'localhost' || (LOOPBACK !== null && isListed(LOOPBACK, host))
+}
+
 export function plainAddress(address: string): string {
   return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address
 }

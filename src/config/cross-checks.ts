@@ -1,6 +1,5 @@
 import { Resolver } from 'node:dns'
-import { BlockList, isIP } from 'node:net'
-import { toAddressList } from './address-list.ts'
+import { isLoopback, toAddressList } from './address-list.ts'
 import type { Config } from './settings.ts'
 
 /** Settings that are valid alone and wrong together. */
@@ -240,15 +239,6 @@ export function sourcesOf(config: Config): readonly string[] {
     cliDbFile === null ? [] : 'KIRO_CLI_DB_FILE',
     refreshToken === null ? [] : 'REFRESH_TOKEN'
   ].flat()
-}
-
-function isLoopback(host: string): boolean {
-  const loopback = new BlockList()
-  loopback.addSubnet('127.0.0.0', 8, 'ipv4')
-  loopback.addAddress('::1', 'ipv6')
-  const family = isIP(host)
-  if (family === 0) return host.toLowerCase() === 'localhost'
-  return loopback.check(host, family === 4 ? 'ipv4' : 'ipv6')
 }
 
 function fleetProblems({ fleet, pool }: Config): readonly Contradiction[] {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { RequestForm } from '../kiro/wire/hosts.ts'
 import { asJsonObject, type JsonObject, parseJsonObject } from '../shared/json.ts'
+import { readBytes } from '../shared/read-bytes.ts'
 import type { SimulatedAccount } from './account.ts'
 import { AnswerEncoder } from './answer.ts'
 import { answerTo, readRequest, type Script } from './generation.ts'
@@ -57,8 +58,10 @@ export class SimulatedUpstream {
     response: ServerResponse,
     signal: AbortSignal
   ): Promise<Script | null> {
-    const body = await readWholeBody(request)
-    if (body !== null) return this.serve({ ...toAsked(request), body }, response, signal)
+    const body = await readBytes(request, MAX_BODY_BYTES).catch(() => null) // the connection broke
+    if (body !== null) {
+      return this.serve({ ...toAsked(request), body: body.toString() }, response, signal)
+    }
     response.destroy()
     return null
   }
@@ -145,21 +148,6 @@ export class SimulatedUpstream {
 
 /** Protects only this process; the upstream takes far less. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024
-
-async function readWholeBody(request: IncomingMessage): Promise<string | null> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  try {
-    for await (const chunk of request as AsyncIterable<Buffer>) {
-      bytes += chunk.length
-      if (bytes > MAX_BODY_BYTES) return null
-      chunks.push(chunk)
-    }
-  } catch {
-    return null // the connection broke: no client is left to answer
-  }
-  return Buffer.concat(chunks).toString()
-}
 
 /** `connection` is set by hand: Node would add `keep-alive: timeout=…`, which the upstream does not send. */
 export function commonHeaders(): Record<string, string> {

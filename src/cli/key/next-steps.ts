@@ -1,4 +1,5 @@
 import { networkInterfaces } from 'node:os'
+import { isLoopback } from '../../config/address-list.ts'
 import { inspectConfig } from '../../config/load.ts'
 import { isInContainer } from '../../shared/container-marks.ts'
 import type { CommandCall } from '../command.ts'
@@ -47,10 +48,6 @@ export function stepsFor(
         ]
       : [])
   ]
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.')
 }
 
 function outsideView(): OutsideView {

@@ -13,7 +13,7 @@ import {
   textOption,
   UsageError
 } from '../command.ts'
-import { readBytes } from '../read-text.ts'
+import { readBytes } from '../../shared/read-bytes.ts'
 import { DEFAULT_REQUESTS, probeRequest } from './probe.ts'
 
 const EXIT_REFUSED = 1

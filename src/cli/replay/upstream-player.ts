@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
-import { readBytes } from '../read-text.ts'
+import { readBytes } from '../../shared/read-bytes.ts'
 import type { CapturedModel, RecordedCall, RecordedTurn, UpstreamStep } from './capture-reader.ts'
 
 export interface PlayerOptions {

@@ -4,7 +4,7 @@ import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
 import { findKind } from '../../upstream/classify.ts'
 import { UsageError } from '../command.ts'
-import { readText } from '../read-text.ts'
+import { readText } from '../../shared/read-bytes.ts'
 
 export interface OfferedModel {
   readonly id: string

@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process'
-import { BlockList, isIP } from 'node:net'
+import { isIP } from 'node:net'
+import { isListed, toAddressList } from '../../config/address-list.ts'
 import type { Environment } from '../../config/load.ts'
+import { isOnThisMachine } from '../../shared/loopback.ts'
 import { parseJsonObject, textMember } from '../../shared/json.ts'
-import { readText } from '../read-text.ts'
+import { readText } from '../../shared/read-bytes.ts'
 import { compareVersions } from '../update.ts'
 import { isUntrusted } from './gateway.ts'
 
@@ -56,38 +58,20 @@ export async function askForSignIn(url: string, signal: AbortSignal): Promise<Si
 export function whyNoSignIn(url: string): string | null {
   const { protocol, hostname } = new URL(url)
   const host = hostname.replace(/^\[(.*)\]$/, '$1')
-  const isOwn = host === 'localhost' || /(^|\.)localhost$/.test(host) || isIn(LOOPBACK, host)
+  const isOwn = isOnThisMachine(hostname)
   if (protocol === 'http:' && !isOwn)
     return `Claude Code signs in over https:// alone, except on this machine. Put a proxy with TLS before ${url}.`
-  if (isIP(host) === 0 || isOwn || isIn(PRIVATE, host)) return null
+  if (isIP(host) === 0 || isOwn || (PRIVATE !== null && isListed(PRIVATE, host))) return null
   return `${host} is a public address, and Claude Code signs in to gateways at private addresses alone. Use an address of your private network or VPN.`
 }
 
-const LOOPBACK = blocks(['127.0.0.0/8', '::1/128'])
-const PRIVATE = blocks([
+const PRIVATE = toAddressList([
   '10.0.0.0/8',
   '172.16.0.0/12',
   '192.168.0.0/16',
   '100.64.0.0/10',
   'fc00::/7'
 ])
-
-function blocks(all: readonly string[]): BlockList {
-  const list = new BlockList()
-  for (const one of all) {
-    const [address = '', bits] = one.split('/')
-    list.addSubnet(address, Number(bits), familyOf(address))
-  }
-  return list
-}
-
-function isIn(list: BlockList, host: string): boolean {
-  return isIP(host) !== 0 && list.check(host, familyOf(host))
-}
-
-function familyOf(address: string): 'ipv4' | 'ipv6' {
-  return isIP(address) === 4 ? 'ipv4' : 'ipv6'
-}
 
 /** Settings that make Claude Code sign in to a gateway, in a person's own file or in that of a machine. */
 export function signInSettings(url: string) {
