@@ -63,7 +63,7 @@ async function interview(
     ...snapshot
   })
   const { signal } = new AbortController()
-  const known = await listModelsOf(account, { network, config })
+  const known = await listModelsOf(account, { network, config, signal })
   const asker = new Asker({
     network,
     config,

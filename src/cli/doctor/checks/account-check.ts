@@ -1,7 +1,6 @@
 import type { Config } from '../../../config/settings.ts'
 import { DRIFT_CAUSES } from '../../../control/alerts/alert.ts'
 import { usagePath } from '../../../control/book/usage-sums.ts'
-import { PlanUsage } from '../../../control/account/plan-usage.ts'
 import { dayOf, growthOn, isDrifting, outsideOf } from '../../../control/plan/plan-record.ts'
 import { readPlan } from '../../../control/usage/usage-report.ts'
 import type { StoredCredential } from '../../../credentials/stored-credential.ts'
@@ -9,10 +8,11 @@ import type { LookedAt } from '../../../credentials/usual-places.ts'
 import { MICROS_PER_CREDIT } from '../../../keys/key.ts'
 import { type AccountUsage, planTotals } from '../../../kiro/wire/account-usage.ts'
 import type { CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
-import type { UpstreamFault } from '../../../kiro/wire/fault.ts'
+import { toGatewayError, type UpstreamFault } from '../../../kiro/wire/fault.ts'
 import type { ModelFacts } from '../../../kiro/models/models.ts'
-import type { ErrorCode, GatewayError } from '../../../shared/errors.ts'
+import { asGatewayError, type ErrorCode, type GatewayError } from '../../../shared/errors.ts'
 import { failureOf } from '../../../shared/failures.ts'
+import { askUsage } from '../../../upstream/call/account-calls.ts'
 import { isConnectFailure } from '../../../upstream/classify.ts'
 import type { Check, Checkup } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
@@ -159,20 +159,13 @@ function judgeRefusal(fault: UpstreamFault, loginHint: string | null): DoctorFin
   })
 }
 
-async function renewNothing(): Promise<void> {}
-
 async function checkUsage(checkup: Checkup, snapshot: CredentialSnapshot): Promise<DoctorFinding> {
-  const { network, config } = checkup
-  const credentials = {
-    news: () => ({ snapshot, problem: null }),
-    refused: renewNothing,
-    wanted: renewNothing
-  }
-  const { call } = network
-  const { upstream } = config
-  const planUsage = new PlanUsage({ call, upstream, credentials, now: () => performance.now() })
-  const { usage, problem } = await planUsage.current()
-  if (usage !== null) return judgeUsage(usage, config.plan)
+  const { network, config, signal } = checkup
+  const { upstream, plan } = config
+  const asked = { call: network.call, upstream, snapshot, signal }
+  const answer = await askUsage(asked).catch((cause: unknown) => asGatewayError(cause))
+  if (!('code' in answer)) return judgeUsage(answer, plan)
+  const problem = answer instanceof Error ? answer : toGatewayError(answer)
   return found('account-unknown', `The account's usage is unavailable: ${reasonOf(problem)}`)
 }
 

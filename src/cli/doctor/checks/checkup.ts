@@ -1,9 +1,10 @@
-import type { Environment } from '../../../config/load.ts'
+import type { Environment, InspectedConfig } from '../../../config/load.ts'
 import type { Config } from '../../../config/settings.ts'
 import type { AuthType, CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
 import { isRegion, resolveApiRegion } from '../../../kiro/wire/hosts.ts'
 import { type DoctorFinding, found } from './finding.ts'
 import { type KnownSignIn, readSignIn, withProfile } from './known-sign-in.ts'
+import type { CommandCall } from '../../command.ts'
 import { Network, type NetworkLimits } from '../../network.ts'
 import type { Visit } from './visit.ts'
 import { usedHosts, visitHost } from './visits.ts'
@@ -16,15 +17,8 @@ export interface Check {
   readonly timeoutMs?: number
 }
 
-export interface CheckupOptions {
-  readonly env: Environment
-  /** Wrong settings have their defaults. */
-  readonly config: Config
-  readonly problems: readonly string[]
-  readonly warnings: readonly string[]
-  readonly signal: AbortSignal
-  readonly now?: () => number
-}
+/** Wrong settings have their defaults. */
+export interface CheckupOptions extends InspectedConfig, Pick<CommandCall, 'env' | 'signal'> {}
 
 /** Name servers fail after 5 s: they must be named as the cause, not the connection. */
 export const DOCTOR_LIMITS: NetworkLimits = { connectTimeoutMs: 7_000, keepaliveExpiryMs: null }
@@ -36,20 +30,18 @@ export class Checkup {
   readonly problems: readonly string[]
   readonly warnings: readonly string[]
   readonly signal: AbortSignal
-  readonly now: () => number
   readonly network: Network
   #signIn: Promise<KnownSignIn> | null = null
   #known: KnownSignIn | null = null
   #account: Promise<CredentialSnapshot | null> | null = null
   #visits: Promise<readonly Visit[]> | null = null
 
-  constructor({ env, config, problems, warnings, signal, now = () => Date.now() }: CheckupOptions) {
+  constructor({ env, config, problems, warnings, signal }: CheckupOptions) {
     this.env = env
     this.config = config
     this.problems = problems
     this.warnings = warnings
     this.signal = signal
-    this.now = now
     this.network = new Network(config, DOCTOR_LIMITS)
   }
 

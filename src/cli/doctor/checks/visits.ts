@@ -47,7 +47,7 @@ export async function usedHosts(checkup: Checkup): Promise<readonly UsedHost[]> 
 
 /** Sends no token. */
 export async function visitHost(host: UsedHost, checkup: Checkup): Promise<Visit> {
-  const { network, config, signal, now } = checkup
+  const { network, config, signal } = checkup
   const proxy = chooseProxy(config.proxy)(host.url)
   const begun = performance.now()
   const request = {
@@ -62,7 +62,7 @@ export async function visitHost(host: UsedHost, checkup: Checkup): Promise<Visit
     const ms = Math.round(performance.now() - begun)
     const told = Date.parse(outcome.headers['date'] ?? '')
     // The date is cut to seconds, and was written before the answer arrived.
-    const aheadMs = Number.isNaN(told) ? null : now() - ms / 2 - (told + 500)
+    const aheadMs = Number.isNaN(told) ? null : Date.now() - ms / 2 - (told + 500)
     return { host, proxy, ms, outcome, certificate: null, aheadMs }
   } catch (cause) {
     const outcome = asGatewayError(cause)
