@@ -1,5 +1,6 @@
 import { createInterface, type Interface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
+import { toShownText } from '../shared/program-name.ts'
 import { wrapText } from '../shared/wrap-text.ts'
 import { NoAnswerError, type Terminal } from './command.ts'
 
@@ -11,10 +12,19 @@ export interface TerminalStreams {
 
 type TerminalOutput = Writable & { readonly isTTY?: boolean; readonly columns?: number }
 
+/** The parts of a command line that decide how texts are shown. */
+export interface Naming {
+  /** Words that call this program again: texts name commands by them. */
+  readonly program: string
+  /** JSON on standard output is for programs, and stays as it is. */
+  readonly isJson: boolean
+}
+
 /** Questions and progress go to standard error, so that standard output holds results only. */
 export class ProcessTerminal implements Terminal, Disposable {
   readonly #streams: TerminalStreams
   readonly #signal: AbortSignal
+  readonly #naming: Naming
   /** Kept from the first question on: a pipe brings several answers at once. */
   #input: Interface | null = null
   #lines: AsyncIterator<string> | null = null
@@ -22,9 +32,10 @@ export class ProcessTerminal implements Terminal, Disposable {
   #drawn = 0
 
   /** Pending questions fail when `signal` aborts. */
-  constructor(streams: TerminalStreams, signal: AbortSignal) {
+  constructor(streams: TerminalStreams, signal: AbortSignal, naming: Naming) {
     this.#streams = streams
     this.#signal = signal
+    this.#naming = naming
     // The reader may leave at any time: `kiro-gateway whoami | head -1`.
     for (const stream of [streams.stdout, streams.stderr]) stream.on('error', ignoreBrokenPipe)
   }
@@ -35,19 +46,19 @@ export class ProcessTerminal implements Terminal, Disposable {
 
   write(line: string): void {
     this.#endProgress()
-    this.#writeLine(this.#streams.stdout, line)
+    this.#writeLine(this.#streams.stdout, this.#naming.isJson ? line : this.#shown(line))
   }
 
   note(line: string): void {
     this.#endProgress()
-    this.#writeLine(this.#streams.stderr, line)
+    this.#writeLine(this.#streams.stderr, this.#shown(line))
   }
 
   progress(line: string): void {
     const { stderr } = this.#streams
     if (stderr.isTTY !== true) return
     this.#endProgress()
-    stderr.write(printable(line).slice(0, columnsOf(stderr) - 1)) // what wraps is not cleared
+    stderr.write(printable(this.#shown(line)).slice(0, columnsOf(stderr) - 1)) // what wraps is not cleared
     this.#hasProgress = true
   }
 
@@ -86,7 +97,7 @@ export class ProcessTerminal implements Terminal, Disposable {
     const { stdin, stderr } = this.#streams
     this.#signal.throwIfAborted()
     this.#endProgress()
-    stderr.write(`${printable(question)} `)
+    stderr.write(`${printable(this.#shown(question))} `)
     this.#input ??= createInterface({ input: stdin, signal: this.#signal })
     this.#lines ??= this.#input[Symbol.asyncIterator]()
     const { value, done } = await this.#lines.next()
@@ -105,6 +116,10 @@ export class ProcessTerminal implements Terminal, Disposable {
   #writeLine(output: TerminalOutput, line: string): void {
     const text = printable(line)
     output.write(`${output.isTTY === true ? wrapText(text, columnsOf(output)) : text}\n`)
+  }
+
+  #shown(text: string): string {
+    return toShownText(text, this.#naming.program)
   }
 
   #endProgress(): void {

@@ -6,7 +6,10 @@ import { ProcessTerminal, toColumns } from '../../src/cli/terminal.ts'
 function terminalOf(t: Test, facts: { readonly isTTY: boolean; readonly rows?: number }) {
   const stdout = Object.assign(new PassThrough(), facts)
   const streams = { stdin: new PassThrough(), stdout, stderr: new PassThrough() }
-  const terminal = new ProcessTerminal(streams, new AbortController().signal)
+  const terminal = new ProcessTerminal(streams, new AbortController().signal, {
+    program: 'kiro-gateway',
+    isJson: false
+  })
   t.teardown(() => terminal[Symbol.dispose]())
   return { terminal, written: () => String(stdout.read() ?? '') }
 }

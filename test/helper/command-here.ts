@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
-import { runCommand } from '../../src/cli/program/cli.ts'
+import { runCommand, wantsJson } from '../../src/cli/program/cli.ts'
 import { ProcessTerminal } from '../../src/cli/terminal.ts'
 import { withoutEmpty } from '../../src/config/load.ts'
 import type { CliOptions, CliOutcome } from './cli-process.ts'
@@ -31,7 +31,8 @@ export async function runCommandHere(
   }
   const [stdout, stderr] = [text(streams.stdout), text(streams.stderr)]
   const { signal } = new AbortController()
-  using terminal = new ProcessTerminal(streams, signal)
+  const isJson = wantsJson(args)
+  using terminal = new ProcessTerminal(streams, signal, { program, isJson })
   const { STATE_DIR: stateDir } = env
   const place = { HOME: cwd, ...(stateDir !== undefined && { STATE_DIR: resolve(cwd, stateDir) }) }
   const settings = { env: withoutEmpty({ ...env, ...place }), warnings: [] }

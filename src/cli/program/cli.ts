@@ -24,7 +24,6 @@ import {
   unknownCommand,
   usageAfter
 } from './help.ts'
-import { NamedTerminal } from './named-terminal.ts'
 
 const COMMON_OPTIONS = {
   help: { type: 'boolean', short: 'h' },
@@ -35,10 +34,10 @@ const COMMON_OPTIONS = {
 export async function runCli(argv: readonly string[]): Promise<number> {
   const interruption = new AbortController()
   const stop = onInterrupt(process, () => interruption.abort(new Error('interrupted')))
-  using terminal = new ProcessTerminal(process, interruption.signal)
+  const { signal } = interruption
+  const program = programName({ entry: entryOf(process.argv[1] ?? ''), cwd: process.cwd() })
+  using terminal = new ProcessTerminal(process, signal, { program, isJson: wantsJson(argv) })
   try {
-    const program = programName({ entry: entryOf(process.argv[1] ?? ''), cwd: process.cwd() })
-    const { signal } = interruption
     return await runCommand(argv, { terminal, signal, readSettings, program })
   } finally {
     stop()
@@ -47,6 +46,10 @@ export async function runCli(argv: readonly string[]): Promise<number> {
 
 function readSettings(): ReadEnvironment {
   return readEnvironment('.env')
+}
+
+export function wantsJson(argv: readonly string[]): boolean {
+  return argv.includes('--json')
 }
 
 /** The parts of a process that a command uses. */
@@ -60,9 +63,8 @@ export interface CommandPlace {
 
 /** Resolves with the exit code. */
 export async function runCommand(argv: readonly string[], place: CommandPlace): Promise<number> {
-  const { signal, program } = place
-  const isJson = argv.includes('--json')
-  const terminal = new NamedTerminal(place.terminal, { program, isJson })
+  const { terminal, signal, program } = place
+  const isJson = wantsJson(argv)
   const [name = '', ...rest] = helpAsCommand(argv)
   if (name === SETTINGS_TOPIC && rest.includes('--help')) {
     terminal.write(settingsTopic())

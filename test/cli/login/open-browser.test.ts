@@ -24,7 +24,10 @@ t.test('the offer stays while the time that is left is written over below it', a
     stdout,
     stderr: Object.assign(stderr, isTTY)
   }
-  using terminal = new ProcessTerminal(streams, new AbortController().signal)
+  using terminal = new ProcessTerminal(streams, new AbortController().signal, {
+    program: 'kiro-gateway',
+    isJson: false
+  })
   const offered = offerBrowser({ terminal, env: { DISPLAY: ':0' } }, URL)
   for (const left of ['10:00 left', '9:59 left']) terminal.progress(left)
   stdin.end() // no answer: nothing is opened
