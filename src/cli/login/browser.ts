@@ -8,7 +8,7 @@ import type { SignInServiceOptions } from '../../credentials/login/sign-in-servi
 import type { NewSignIn } from '../../credentials/own-sign-in.ts'
 import { GatewayError, unlessAborted } from '../../shared/errors.ts'
 import { type CommandCall, UsageError } from '../command.ts'
-import { type CallbackPage, CallbackServer } from './callback-server.ts'
+import { type CallbackPage, listenForBrowser } from './callback-server.ts'
 import { Countdown } from './countdown.ts'
 import { browserHint, openBrowser } from './open-browser.ts'
 
@@ -40,7 +40,7 @@ export async function loginByBrowser(
     return attempt
   }
 
-  await using server = way.isPasted ? null : await CallbackServer.listen(way.port, onCallback)
+  await using server = way.isPasted ? null : await listenForBrowser(way.port, onCallback)
   if (server !== null && server.port !== way.port)
     login = new BrowserLogin(way.provider, server.port)
   const canPaste = way.isPasted || terminal.isInteractive

@@ -10,49 +10,41 @@ export interface CallbackPage {
 
 const ADDRESSES = ['127.0.0.1', '::1']
 
-/** Listens on loopback for the browser's return; `onCallback` judges each request and returns the page. */
-export class CallbackServer implements AsyncDisposable {
-  readonly port: number
-  readonly #servers: readonly Server[]
-
-  private constructor(port: number, servers: readonly Server[]) {
-    this.port = port
-    this.#servers = servers
-  }
-
-  /** `null` if the port is taken. 0 takes any free port. */
-  static async listen(
-    port: number,
-    onCallback: (address: string) => Promise<CallbackPage>
-  ): Promise<CallbackServer | null> {
-    const servers: Server[] = []
-    let bound = port
-    for (const host of ADDRESSES) {
-      const server = createServer((request, response) => void answer(request, response, onCallback))
-      server.listen(bound, host)
-      try {
-        await once(server, 'listening')
-      } catch (cause) {
-        if (host === '::1' && codeOf(cause) !== 'EADDRINUSE') break // a machine without IPv6
-        for (const open of servers) open.close()
-        return null
-      }
-      servers.push(server)
-      const address = server.address()
-      if (typeof address === 'object' && address !== null) bound = address.port
+/**
+ * Listens on loopback for the browser's return; `onCallback` judges each request and returns the page.
+ * `null` if the port is taken. 0 takes any free port.
+ */
+export async function listenForBrowser(
+  port: number,
+  onCallback: (address: string) => Promise<CallbackPage>
+): Promise<(AsyncDisposable & { readonly port: number }) | null> {
+  const servers: Server[] = []
+  let bound = port
+  for (const host of ADDRESSES) {
+    const server = createServer((request, response) => void answer(request, response, onCallback))
+    server.listen(bound, host)
+    try {
+      await once(server, 'listening')
+    } catch (cause) {
+      if (host === '::1' && codeOf(cause) !== 'EADDRINUSE') break // a machine without IPv6
+      for (const open of servers) open.close()
+      return null
     }
-    return new CallbackServer(bound, servers)
+    servers.push(server)
+    const address = server.address()
+    if (typeof address === 'object' && address !== null) bound = address.port
   }
+  return { port: bound, [Symbol.asyncDispose]: () => close(servers) }
+}
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    const closed = this.#servers.map((server) => once(server, 'close'))
-    for (const server of this.#servers) server.close().closeIdleConnections()
-    const timer = setTimeout(() => {
-      for (const server of this.#servers) server.closeAllConnections()
-    }, LAST_PAGE_MS)
-    await Promise.all(closed)
-    clearTimeout(timer)
-  }
+async function close(servers: readonly Server[]): Promise<void> {
+  const closed = servers.map((server) => once(server, 'close'))
+  for (const server of servers) server.close().closeIdleConnections()
+  const timer = setTimeout(() => {
+    for (const server of servers) server.closeAllConnections()
+  }, LAST_PAGE_MS)
+  await Promise.all(closed)
+  clearTimeout(timer)
 }
 
 const LAST_PAGE_MS = 1000

@@ -1,6 +1,7 @@
 import { lstat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { Check } from 'typebox/schema'
+import type { ModelFacts } from '../../kiro/models/models.ts'
 import { CAPTURE_FILES, CAPTURE_FORMAT } from '../../server/worker/turn-capture.ts'
 import { codeOf, operatorError, type GatewayError } from '../../shared/errors.ts'
 import { readPrivateFile } from '../../shared/private-files.ts'
@@ -40,15 +41,8 @@ const Facts = Type.Object({
   })
 })
 
-export interface CapturedModel {
-  readonly id: string
-  readonly name: string
-  readonly maxInputTokens: number
-  readonly maxOutputTokens?: number
-  readonly takesImages: boolean
-  readonly rate?: number
-  readonly requestFieldsSchema?: object
-}
+/** Checked only in what every list has. */
+export type CapturedModel = Omit<ModelFacts, 'description' | 'lifecycle'>
 
 /** Longer than any stream, and within a timer's range. */
 const MAX_MS = 7 * 86_400_000

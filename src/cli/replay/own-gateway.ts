@@ -27,58 +27,46 @@ export interface OwnGatewayOptions {
   readonly signal: AbortSignal
 }
 
-/** A gateway of this version with the recorded settings and models, in a temporary folder. */
-export class OwnGateway implements AsyncDisposable {
-  readonly url: string
-  readonly #child: ChildProcess
-  readonly #folder: string
-
-  private constructor(url: string, child: ChildProcess, folder: string) {
-    this.url = url
-    this.#child = child
-    this.#folder = folder
+/**
+ * Starts a gateway of this version with the recorded settings and models, in a temporary folder.
+ * @throws {GatewayError} GW_INTERNAL if it does not start; the signal's reason
+ */
+export async function startOwnGateway(
+  options: OwnGatewayOptions
+): Promise<AsyncDisposable & { readonly url: string }> {
+  const folder = await mkdtemp(join(tmpdir(), 'kiro-gateway-replay-')).catch((cause: unknown) => {
+    throw failed(
+      `A replay needs a temporary folder, and none can be created in ${tmpdir()} (${codeOf(cause)}).`
+    )
+  })
+  const child = spawn(process.execPath, [ENTRY], {
+    cwd: folder,
+    env: { ...childEnvironment(), ...settingsFor(options, folder) },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  const stop = (): Promise<void> => end(child, folder)
+  try {
+    const url = await urlOf(child, options.signal)
+    await awaitModels(url, options)
+    return { url, [Symbol.asyncDispose]: stop }
+  } catch (cause) {
+    await stop()
+    throw cause
   }
+}
 
-  /** @throws {GatewayError} GW_INTERNAL if it does not start; the signal's reason */
-  static async start(options: OwnGatewayOptions): Promise<OwnGateway> {
-    const folder = await mkdtemp(join(tmpdir(), 'kiro-gateway-replay-')).catch((cause: unknown) => {
-      throw failed(
-        `A replay needs a temporary folder, and none can be created in ${tmpdir()} (${codeOf(cause)}).`
-      )
-    })
-    const child = spawn(process.execPath, [ENTRY], {
-      cwd: folder,
-      env: { ...childEnvironment(), ...settingsFor(options, folder) },
-      stdio: ['ignore', 'pipe', 'pipe']
-    })
-    try {
-      const url = await urlOf(child, options.signal)
-      const gateway = new OwnGateway(url, child, folder)
-      await gateway.#awaitModels(options)
-      return gateway
-    } catch (cause) {
-      await end(child, folder)
-      throw cause
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await end(this.#child, this.#folder)
-  }
-
-  /** Workers get the list a moment after it has come. */
-  async #awaitModels({ turn, signal }: OwnGatewayOptions): Promise<void> {
-    const { isLive, models } = turn.facts.catalogue
-    const wanted = models.map(({ id }) => id).find((id) => id !== 'auto')
-    if (!isLive || wanted === undefined) return
-    const deadline = performance.now() + MODELS_MS
-    while (performance.now() < deadline) {
-      const response = await fetch(`${this.url}/v1/models`, { signal })
-      const list: unknown = parseJsonObject(await response.text())?.['data']
-      const ids = (Array.isArray(list) ? list : []).map((one) => asJsonObject(one)?.['id'])
-      if (models.every(({ id }) => ids.includes(id))) return
-      await delay(50, undefined, { signal })
-    }
+/** Workers get the list a moment after it has come. */
+async function awaitModels(url: string, { turn, signal }: OwnGatewayOptions): Promise<void> {
+  const { isLive, models } = turn.facts.catalogue
+  const wanted = models.map(({ id }) => id).find((id) => id !== 'auto')
+  if (!isLive || wanted === undefined) return
+  const deadline = performance.now() + MODELS_MS
+  while (performance.now() < deadline) {
+    const response = await fetch(`${url}/v1/models`, { signal })
+    const list: unknown = parseJsonObject(await response.text())?.['data']
+    const ids = (Array.isArray(list) ? list : []).map((one) => asJsonObject(one)?.['id'])
+    if (models.every(({ id }) => ids.includes(id))) return
+    await delay(50, undefined, { signal })
   }
 }
 

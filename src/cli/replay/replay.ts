@@ -13,7 +13,7 @@ import { gatewayUrl } from '../setup/gateway.ts'
 import { countText } from '../terminal.ts'
 import { readCapture, type RecordedTurn } from './capture-reader.ts'
 import { compareAnswers, compareRequests, countEvents, type Difference } from './compare.ts'
-import { OwnGateway } from './own-gateway.ts'
+import { type OwnGatewayOptions, startOwnGateway } from './own-gateway.ts'
 import { ask, CLIENT_LEFT, type NewAnswer } from './replay-client.ts'
 import { isUnconnected, mendChecksums, UpstreamPlayer } from './upstream-player.ts'
 
@@ -102,8 +102,8 @@ async function play(
   }
 }
 
-async function askOwn(options: Parameters<typeof OwnGateway.start>[0]): Promise<NewAnswer> {
-  await using gateway = await OwnGateway.start(options)
+async function askOwn(options: OwnGatewayOptions): Promise<NewAnswer> {
+  await using gateway = await startOwnGateway(options)
   return await ask(options.turn, { url: gateway.url, key: null, signal: options.signal })
 }
 
