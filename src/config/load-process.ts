@@ -42,8 +42,7 @@ export function loadProcessConfig(
 function withManagedSettings(config: Config): Pick<ConfigLoaded, 'config' | 'warnings'> {
   const path = config.clients.managedSettingsFile
   if (path === null) return { config, warnings: [] }
-  const { managed, problems, warnings } = readManagedSettings(path)
-  if (problems.length > 0) throw configInvalid(problems)
+  const { managed, warnings } = readManagedSettings(path)
   return { config: Object.freeze({ ...config, managed: Object.freeze(managed) }), warnings }
 }
 

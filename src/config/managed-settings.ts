@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
-import { codeOf } from '../shared/errors.ts'
+import { codeOf, type GatewayError } from '../shared/errors.ts'
 import { parseJsonObject, type JsonObject } from '../shared/json.ts'
+import { configInvalid } from './load.ts'
 
 /** Settings of Claude Code that an operator gives to everyone who is signed in here (`MANAGED_SETTINGS_FILE`). */
 export interface ManagedSettings {
@@ -11,39 +12,40 @@ export interface ManagedSettings {
   readonly body: string
 }
 
-export interface ReadManagedSettings {
-  /** `null` beside a problem. */
-  readonly managed: ManagedSettings | null
-  readonly problems: readonly string[]
-  readonly warnings: readonly string[]
-}
-
 const SETTING = 'MANAGED_SETTINGS_FILE'
 /** A policy has some KB; each worker holds it. */
 const MAX_BYTES = 256 * 1024
 
-export function readManagedSettings(path: string): ReadManagedSettings {
-  let text: string
+/** @throws {GatewayError} GW_CONFIG_INVALID for a file that cannot be used */
+export function readManagedSettings(path: string) {
   try {
-    text = readSmallFile(path)
-  } catch (cause) {
-    return problem(`${SETTING}: ${path} cannot be read (${codeOf(cause) || String(cause)}).`)
-  }
-  if (Buffer.byteLength(text) > MAX_BYTES) {
-    return problem(`${SETTING}: ${path} has more than ${MAX_BYTES} bytes. Use a smaller file.`)
-  }
-  try {
-    const settings = parseJsonObject(text)
-    if (settings === null) return problem(`${SETTING}: ${path} is not a JSON object.`)
-    return { managed: toManaged(settings), problems: [], warnings: warningsOf(settings, path) }
+    const settings = parsed(textOf(path), path)
+    return { managed: toManaged(settings), warnings: warningsOf(settings, path) }
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause
-    return problem(`${SETTING}: ${path} is nested too deeply.`)
+    throw refused(path, 'is nested too deeply', cause)
   }
 }
 
-function problem(sentence: string): ReadManagedSettings {
-  return { managed: null, problems: [sentence], warnings: [] }
+function parsed(text: string, path: string): JsonObject {
+  if (Buffer.byteLength(text) > MAX_BYTES) {
+    throw refused(path, `has more than ${MAX_BYTES} bytes. Use a smaller file`)
+  }
+  const settings = parseJsonObject(text)
+  if (settings === null) throw refused(path, 'is not a JSON object')
+  return settings
+}
+
+function textOf(path: string): string {
+  try {
+    return readSmallFile(path)
+  } catch (cause) {
+    throw refused(path, `cannot be read (${codeOf(cause) || String(cause)})`, cause)
+  }
+}
+
+function refused(path: string, problem: string, cause?: unknown): GatewayError {
+  return configInvalid([`${SETTING}: ${path} ${problem}.`], cause)
 }
 
 /** Reads no more than can be used, also of a device, and never waits for the writer of a pipe. */
@@ -87,12 +89,5 @@ function sorted(value: unknown): unknown {
 
 /** Derives a UUID from the settings' digest, so that all gateways of a fleet tell the same one (RFC 9562 §5.8). */
 function uuidOf(digest: string): string {
-  const [a, b, c, d, e] = [
-    digest.slice(0, 8),
-    digest.slice(8, 12),
-    digest.slice(13, 16),
-    digest.slice(17, 20),
-    digest.slice(20, 32)
-  ]
-  return `${a}-${b}-8${c}-8${d}-${e}`
+  return digest.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-8$3-8$4-$5')
 }
