@@ -3,34 +3,29 @@ import type { FrameStep } from './script.ts'
 
 const JSON_TYPE = { ':content-type': 'application/json' }
 
-export class AnswerEncoder {
-  readonly #events = new Map<string, FrameEncoder>()
-
-  encode(step: FrameStep): Buffer {
-    switch (step.type) {
-      case 'event':
-        return this.#encoderOf(step.name).encode(JSON.stringify(step.payload))
-      case 'exception':
-        return encodeFrame(
-          { ':message-type': 'exception', ':exception-type': step.name, ...JSON_TYPE },
-          JSON.stringify(step.payload)
-        )
-      case 'bytes':
-        break
-    }
-    return step.bytes
+export function encodeStep(step: FrameStep): Buffer {
+  switch (step.type) {
+    case 'event':
+      return encoderOf(step.name).encode(JSON.stringify(step.payload))
+    case 'exception':
+      return encodeFrame(
+        { ':message-type': 'exception', ':exception-type': step.name, ...JSON_TYPE },
+        JSON.stringify(step.payload)
+      )
+    case 'bytes':
+      break
   }
+  return step.bytes
+}
 
-  /** Few names: those of `script.ts`, never a client's choice. */
-  #encoderOf(eventType: string): FrameEncoder {
-    const known = this.#events.get(eventType)
-    if (known !== undefined) return known
-    const encoder = new FrameEncoder({
-      ':message-type': 'event',
-      ':event-type': eventType,
-      ...JSON_TYPE
-    })
-    this.#events.set(eventType, encoder)
-    return encoder
-  }
+/** Bounded by the names in `script.ts`, never a client's choice. */
+const encoders = new Map<string, FrameEncoder>()
+
+function encoderOf(eventType: string): FrameEncoder {
+  const known = encoders.get(eventType)
+  if (known !== undefined) return known
+  const headers = { ':message-type': 'event', ':event-type': eventType, ...JSON_TYPE }
+  const encoder = new FrameEncoder(headers)
+  encoders.set(eventType, encoder)
+  return encoder
 }

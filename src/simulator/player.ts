@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
-import type { AnswerEncoder } from './answer.ts'
+import { encodeStep } from './answer.ts'
 import type { Step } from './script.ts'
 
 /** A write of this size is sent before the next is built, so that others get their turn. */
@@ -15,7 +15,6 @@ export interface Performance {
 
 export interface Stage {
   readonly response: ServerResponse
-  readonly encoder: AnswerEncoder
   readonly signal: AbortSignal
 }
 
@@ -28,10 +27,7 @@ export async function play(performance: Performance, stage: Stage): Promise<void
   }
 }
 
-async function perform(
-  { steps, gapMs }: Performance,
-  { response, encoder, signal }: Stage
-): Promise<void> {
+async function perform({ steps, gapMs }: Performance, { response, signal }: Stage): Promise<void> {
   let batch: Buffer[] = []
   let batchBytes = 0
   const pause = async (ms: number): Promise<void> => {
@@ -62,7 +58,7 @@ async function perform(
       case 'bytes':
         break
     }
-    const bytes = encoder.encode(step)
+    const bytes = encodeStep(step)
     batch.push(bytes)
     batchBytes += bytes.length
     if (gapMs > 0) await pause(gapMs)

@@ -4,7 +4,6 @@ import type { RequestForm } from '../kiro/wire/hosts.ts'
 import { asJsonObject, type JsonObject, parseJsonObject } from '../shared/json.ts'
 import { readBytes } from '../shared/read-bytes.ts'
 import type { SimulatedAccount } from './account.ts'
-import { AnswerEncoder } from './answer.ts'
 import { answerTo, readRequest, type Script } from './generation.ts'
 import { MODELS } from './models.ts'
 import { play } from './player.ts'
@@ -35,7 +34,6 @@ export class SimulatedUpstream {
   readonly account: SimulatedAccount
   readonly gapMs: number
   protected readonly memory = new PromptMemory()
-  readonly #encoder = new AnswerEncoder()
 
   /** `gapMs`: ms between events unless the prompt sets it. */
   constructor(account: SimulatedAccount, gapMs = DEFAULT_GAP_MS) {
@@ -125,7 +123,7 @@ export class SimulatedUpstream {
       'transfer-encoding': 'chunked'
     })
     const gapMs = words.numbers.get('gap') ?? this.gapMs
-    await play({ steps, gapMs }, { response, encoder: this.#encoder, signal })
+    await play({ steps, gapMs }, { response, signal })
   }
 
   /** Counts an answer once it has been metered. */

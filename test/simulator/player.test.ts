@@ -2,7 +2,6 @@ import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
-import { AnswerEncoder } from '../../src/simulator/answer.ts'
 import { play } from '../../src/simulator/player.ts'
 
 t.test(
@@ -28,7 +27,7 @@ t.test(
         ],
         gapMs: 0
       },
-      { response, encoder: new AnswerEncoder(), signal: client.signal }
+      { response, signal: client.signal }
     )
     t.equal(writes, 1, 'and the rest is not sent')
   }
@@ -46,10 +45,7 @@ t.test('others have their turn although a fast client takes every write at once'
     { length: 500 },
     () => ({ type: 'event', name: 'assistantResponseEvent', payload }) as const
   )
-  const played = play(
-    { steps, gapMs: 0 },
-    { response, encoder: new AnswerEncoder(), signal: new AbortController().signal }
-  )
+  const played = play({ steps, gapMs: 0 }, { response, signal: new AbortController().signal })
   let isOver = false
   void played.then(() => (isOver = true))
   while (!isOver) {

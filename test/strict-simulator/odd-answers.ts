@@ -5,7 +5,7 @@ import {
   parseJsonObject,
   textMember
 } from '../../src/shared/json.ts'
-import type { AnswerEncoder } from '../../src/simulator/answer.ts'
+import { encodeStep } from '../../src/simulator/answer.ts'
 import { badRequest, FAULTS } from '../../src/simulator/refusal.ts'
 import type { RequestView } from '../../src/simulator/request-view.ts'
 import { BROKEN, fragmentsOf, type FrameStep, type Step } from '../../src/simulator/script.ts'
@@ -391,16 +391,12 @@ export function* piecesOfParts(parts: Iterable<string>, size: number): Generator
 /** Sends frames in pieces of so many bytes, cut anywhere. */
 export function* inPieces(
   steps: Iterable<Step>,
-  {
-    size,
-    gapMs,
-    encoder
-  }: { readonly size: number; readonly gapMs: number; readonly encoder: AnswerEncoder }
+  { size, gapMs }: { readonly size: number; readonly gapMs: number }
 ): Generator<Step> {
   for (const step of steps) {
     if (!isFrame(step)) yield step
     else {
-      const bytes = encoder.encode(step)
+      const bytes = encodeStep(step)
       for (let at = 0; at < bytes.length; at += size)
         yield* [bytesStep(bytes.subarray(at, at + size)), { type: 'pause', ms: 0 } as const]
       if (gapMs > 0) yield { type: 'pause', ms: gapMs }

@@ -2,7 +2,6 @@ import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseJson, parseJsonObject, textMember } from '../../src/shared/json.ts'
-import { AnswerEncoder } from '../../src/simulator/answer.ts'
 import { answerTo, promptOf, type Script } from '../../src/simulator/generation.ts'
 import { simulatedModel } from '../../src/simulator/models.ts'
 import { EXPIRED, FAULTS, forbidden, type Refusal } from '../../src/simulator/refusal.ts'
@@ -60,7 +59,6 @@ export class StrictUpstream extends SimulatedUpstream {
   readonly #now: () => number
   readonly #issuer: TokenIssuer
   readonly #cache = new PromptCache()
-  readonly #encoder = new AnswerEncoder()
 
   constructor(options: SimulatorOptions, census: ConnectionCensus, rate: RequestRate) {
     super(new StrictAccount(options.account), options.gapMs)
@@ -223,7 +221,7 @@ export class StrictUpstream extends SimulatedUpstream {
     const size = numbers.get('chunk')
     if (size === undefined) return super.perform(script, response, signal)
     const gapMs = numbers.get('gap') ?? this.gapMs
-    const steps = inPieces(script.steps, { size, gapMs, encoder: this.#encoder })
+    const steps = inPieces(script.steps, { size, gapMs })
     const words = { ...script.words, numbers: new Map(numbers).set('gap', 0) }
     await super.perform({ steps, words }, response, signal)
   }
