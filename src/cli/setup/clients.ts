@@ -65,6 +65,11 @@ function byDefault(path: Path, value: Leaf): Entry {
   return { path, value, isDefault: true }
 }
 
+/** No entry for what the model list does not tell. */
+function known(path: Path, value: Leaf | undefined): readonly Entry[] {
+  return value === undefined ? [] : [entry(path, value)]
+}
+
 const claude: ClientSetup = {
   title: 'Claude Code',
   runsKeyCommand: true,
@@ -145,9 +150,7 @@ const codex: ClientSetup = {
       entry(['model'], id),
       entry(['model_provider'], PROVIDER),
       // Codex knows only the windows of OpenAI's models, and compacts by them.
-      ...(contextWindow === undefined || id.startsWith('gpt')
-        ? []
-        : [entry(['model_context_window'], contextWindow)]),
+      ...(id.startsWith('gpt') ? [] : known(['model_context_window'], contextWindow)),
       entry([...provider, 'name'], TITLE),
       entry([...provider, 'base_url'], `${gateway.url}/v1`),
       entry([...provider, 'wire_api'], 'responses'),
@@ -235,26 +238,30 @@ function openCodePlan(
     entry([...provider, 'options', 'apiKey'], gateway.key),
     ...withModel(gateway.models, model).flatMap((one) => {
       const place = [...provider, 'models', one.id]
-      const input = one.takesImages ? ['text', 'image'] : ['text']
+      const { context, output } = limitsOf(one)
       return [
         entry([...place, 'name'], one.name),
         entry([...place, 'attachment'], one.takesImages),
-        entry([...place, 'modalities', 'input'], input),
+        entry([...place, 'modalities', 'input'], inputsOf(one)),
         entry([...place, 'modalities', 'output'], ['text']),
-        ...(one.contextWindow === undefined
-          ? []
-          : [
-              entry([...place, 'limit', 'context'], one.contextWindow),
-              entry([...place, 'limit', 'output'], outputOf(one))
-            ])
+        ...known([...place, 'limit', 'context'], context),
+        ...known([...place, 'limit', 'output'], output)
       ]
     })
   ]
   return { files: [{ entries, holdsKey: true }], start, notes: [] }
 }
 
-function outputOf({ maxOutputTokens = USUAL_OUTPUT_TOKENS }: OfferedModel): number {
-  return maxOutputTokens
+/** For clients that need all limits or none: empty if the window is not known. */
+function limitsOf({
+  contextWindow: context,
+  maxOutputTokens: output = USUAL_OUTPUT_TOKENS
+}: OfferedModel): Partial<Record<'context' | 'output' | 'prompt', number>> {
+  return context === undefined ? {} : { context, output, prompt: context - output }
+}
+
+function inputsOf({ takesImages }: OfferedModel): readonly string[] {
+  return takesImages ? ['text', 'image'] : ['text']
 }
 
 /** Name of a model without this provider in front, as clients write the one in use. */
@@ -280,9 +287,7 @@ const qwen: ClientSetup = {
           entry([...place, 'id'], one.id),
           entry([...place, 'envKey'], 'KIRO_GATEWAY_KEY'),
           entry([...place, 'baseUrl'], `${gateway.url}/v1`),
-          ...(one.contextWindow === undefined
-            ? []
-            : [entry([...place, 'generationConfig', 'contextWindowSize'], one.contextWindow)])
+          ...known([...place, 'generationConfig', 'contextWindowSize'], one.contextWindow)
         ]
       })
     ]
@@ -386,13 +391,9 @@ const pi: ClientSetup = {
         return [
           entry([...place, 'name'], one.name),
           entry([...place, 'reasoning'], one.thinks),
-          entry([...place, 'input'], one.takesImages ? ['text', 'image'] : ['text']),
-          ...(one.contextWindow === undefined
-            ? []
-            : [entry([...place, 'contextWindow'], one.contextWindow)]),
-          ...(one.maxOutputTokens === undefined
-            ? []
-            : [entry([...place, 'maxTokens'], one.maxOutputTokens)])
+          entry([...place, 'input'], inputsOf(one)),
+          ...known([...place, 'contextWindow'], one.contextWindow),
+          ...known([...place, 'maxTokens'], one.maxOutputTokens)
         ]
       })
     ]
@@ -436,17 +437,14 @@ const copilot: ClientSetup = {
       ...withModel(gateway.models, model).flatMap((one) => {
         // By name: other providers may have models of the same id.
         const place = ['models', { member: 'name', is: `${TITLE}: ${one.name}` }]
+        const { context, output, prompt } = limitsOf(one)
         return [
           entry([...place, 'id'], one.id),
           entry([...place, 'provider'], PROVIDER),
           entry([...place, 'capabilities', 'supports', 'vision'], one.takesImages),
-          ...(one.contextWindow === undefined
-            ? []
-            : [
-                entry([...place, 'maxContextWindowTokens'], one.contextWindow),
-                entry([...place, 'maxPromptTokens'], one.contextWindow - outputOf(one)),
-                entry([...place, 'maxOutputTokens'], outputOf(one))
-              ])
+          ...known([...place, 'maxContextWindowTokens'], context),
+          ...known([...place, 'maxPromptTokens'], prompt),
+          ...known([...place, 'maxOutputTokens'], output)
         ]
       })
     ]
@@ -480,17 +478,14 @@ const openclaw: ClientSetup = {
       entry([...provider, 'apiKey'], gateway.key.replaceAll('${', '$$$${')),
       ...withModel(gateway.models, model).flatMap((one) => {
         const of = [...provider, 'models', { member: 'id', is: one.id }]
+        const { context, output } = limitsOf(one)
         return [
           entry([...of, 'name'], one.name),
           entry([...of, 'reasoning'], one.thinks),
           ...(one.thinks ? [entry([...of, 'compat', 'supportsReasoningEffort'], true)] : []),
-          entry([...of, 'input'], one.takesImages ? ['text', 'image'] : ['text']),
-          ...(one.contextWindow === undefined
-            ? []
-            : [
-                entry([...of, 'contextWindow'], one.contextWindow),
-                entry([...of, 'maxTokens'], outputOf(one))
-              ])
+          entry([...of, 'input'], inputsOf(one)),
+          ...known([...of, 'contextWindow'], context),
+          ...known([...of, 'maxTokens'], output)
         ]
       })
     ]

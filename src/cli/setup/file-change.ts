@@ -1,19 +1,14 @@
 import { type ClientFile, removeClientFile, wantedMode, writeClientFile } from './client-files.ts'
-import type { FileRecord } from './file-plan.ts'
+import type { FilePlan, FileState } from './file-plan.ts'
 import type { RememberedFile, SetupMemory } from './setup-memory.ts'
-import type { TextFormat } from './text/text-format.ts'
 
-export interface FileInHand {
+export interface FileInHand extends FileState {
   readonly file: ClientFile
-  readonly format: TextFormat
-  readonly remembered: RememberedFile | null
+  readonly record: RememberedFile | null
 }
 
-export interface FileChange {
+export interface FileChange extends FilePlan {
   readonly inHand: FileInHand
-  /** `null`: remove the file. */
-  readonly after: string | null
-  readonly record: FileRecord | null
   readonly holdsKey: boolean
 }
 
@@ -29,9 +24,9 @@ export async function applyChange(
 ): Promise<string | null> {
   if (!isUndo) return write(change, memory)
   const { inHand, after } = change
-  const { file, remembered } = inHand
+  const { file, record } = inHand
   if (after === null) {
-    if (file.text !== null) await removeClientFile(file, remembered?.folders ?? [])
+    if (file.text !== null) await removeClientFile(file, record?.folders ?? [])
   } else if (after !== file.text) await writeClientFile(file, after, formerMode(inHand))
   await memory.forget(file.path)
   return null
@@ -41,25 +36,25 @@ async function write(
   { inHand, after, record, holdsKey }: FileChange,
   memory: SetupMemory
 ): Promise<string | null> {
-  const { file, remembered } = inHand
+  const { file, record: before } = inHand
   if (after === null || record === null || after === file.text) return null
   const mode = wantedMode(file, holdsKey)
   await memory.remember({
     version: 1,
     path: file.path,
-    mode: remembered === null ? file.mode : remembered.mode,
-    folders: [...new Set([...(remembered?.folders ?? []), ...file.missingFolders])],
+    mode: before === null ? file.mode : before.mode,
+    folders: [...new Set([...(before?.folders ?? []), ...file.missingFolders])],
     original: record.original,
     hash: record.hash,
-    written: record.written.map((one) => ({ ...one, path: [...one.path] }))
+    written: record.written
   })
   await writeClientFile(file, after, mode)
   const isClosed = file.mode !== null && file.mode !== mode
   return isClosed ? `${file.path} now holds a key and is readable only by you.` : null
 }
 
-function formerMode({ file, remembered }: FileInHand): number {
-  const former = remembered?.mode ?? null
+function formerMode({ file, record }: FileInHand): number {
+  const former = record?.mode ?? null
   const isOurs =
     file.mode === null || file.mode === (former ?? file.mode) || (file.mode & 0o077) === 0
   return isOurs && former !== null ? former : (file.mode ?? 0o600)

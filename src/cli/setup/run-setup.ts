@@ -101,8 +101,7 @@ async function planToSetUp(call: CommandCall, client: NamedClient, means: Means)
   const plan = learnt.plan(current)
   const changes = files.map((inHand, index): FileChange => {
     const { entries = [], holdsKey = false } = plan.files[index] ?? {}
-    const { after, record } = inFile(inHand.file, () => planSetup(stateOf(inHand), entries))
-    return { inHand, after, record, holdsKey }
+    return { ...inFile(inHand.file, () => planSetup(inHand, entries)), inHand, holdsKey }
   })
   // Of what stays: an earlier setup's entries may be in the way now, and are taken back.
   const { notes } = learnt.plan(
@@ -138,12 +137,12 @@ async function planToUndo(
   const notes: string[] = []
   const changes = files.map((inHand): FileChange => {
     const { file } = inHand
-    const { after, record, kept } = inFile(file, () => planUndo(stateOf(inHand)))
-    if (kept.length > 0) {
-      const places = kept.map(shownPath).join(', ')
+    const plan = inFile(file, () => planUndo(inHand))
+    if (plan.kept.length > 0) {
+      const places = plan.kept.map(shownPath).join(', ')
       notes.push(`Changed since, and therefore left unchanged in ${file.path}: ${places}`)
     }
-    return { inHand, after, record, holdsKey: false }
+    return { ...plan, inHand, holdsKey: false }
   })
   return {
     changes,
@@ -346,15 +345,9 @@ async function takeInHand(
   { readsJson5 }: Pick<ClientSetup, 'readsJson5'>,
   memory: SetupMemory
 ): Promise<FileInHand> {
-  return {
-    file: await readClientFile(path),
-    format: textFormatOf(path, readsJson5),
-    remembered: await memory.recall(path)
-  }
-}
-
-function stateOf({ file, format, remembered }: FileInHand) {
-  return { format, current: file.text, record: remembered }
+  const file = await readClientFile(path)
+  const format = textFormatOf(path, readsJson5)
+  return { file, format, current: file.text, record: await memory.recall(path) }
 }
 
 function inFile<T>({ path }: ClientFile, read: () => T): T {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Check } from 'typebox/schema'
 import { codeOf } from '../../shared/errors.ts'
 import { makeInnerFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
-import { type Static, Type } from '../../shared/schema-type.ts'
+import { type Checked, Type } from '../../shared/schema-type.ts'
 import { clientFile, textHash } from './text/text-format.ts'
 
 const StepSchema = Type.Union([
@@ -29,7 +29,7 @@ const Remembered = Type.Object({
   )
 })
 
-export type RememberedFile = Static<typeof Remembered>
+export type RememberedFile = Checked<typeof Remembered>
 
 /** Records in `setup/` of the state folder, private because originals may hold keys of other services. */
 export class SetupMemory {
