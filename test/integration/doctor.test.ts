@@ -620,7 +620,7 @@ t.test('a gateway that runs already', async (t) => {
     const shown: (string | undefined)[] = []
     const ask = async (answerTo: (key: string | undefined) => object) => {
       const port = await listenHttp(t, ({ headers }, response) => {
-        const key = headers['x-api-key']?.toString()
+        const key = headers.authorization?.replace('Bearer ', '')
         shown.push(key)
         response.writeHead(503, { 'content-type': 'application/json' })
         response.end(JSON.stringify(answerTo(key)))

@@ -4,8 +4,9 @@ import { toIso } from '../../shared/dates.ts'
 import { type GatewayError, operatorError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
 import { realFolder } from '../../shared/real-folder.ts'
+import { askGateway, type AskedGateway, type GatewayQuestion } from '../ask-gateway.ts'
 import type { CommandCall } from '../command.ts'
-import { type AskedGateway, gatewayUrl } from '../setup/gateway.ts'
+import { gatewayUrl } from '../setup/gateway.ts'
 
 export interface KeyChanged {
   readonly id: string
@@ -138,29 +139,16 @@ async function ownGateway({ env, signal }: CommandCall): Promise<AskedGateway | 
   }
 }
 
-interface Asked {
-  readonly path: string
-  readonly body?: JsonObject
-  readonly timeoutMs: number
-}
-
 interface Reply {
   readonly status: number
   readonly json: JsonObject
 }
 
+/** Calls the panel's API. */
 async function ask(
-  { url, key, signal }: AskedGateway,
-  { path, body, timeoutMs }: Asked
+  gateway: AskedGateway,
+  { path, ...more }: Omit<GatewayQuestion, 'headers'>
 ): Promise<Reply> {
-  const response = await fetch(`${url}/admin/v1/${path}`, {
-    headers: {
-      'content-type': 'application/json',
-      ...(key !== null && { authorization: `Bearer ${key}` })
-    },
-    redirect: 'manual',
-    signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
-    ...(body !== undefined && { method: 'POST', body: JSON.stringify(body) })
-  })
-  return { status: response.status, json: parseJsonObject(await response.text()) ?? {} }
+  const { status, text } = await askGateway(gateway, { path: `/admin/v1/${path}`, ...more })
+  return { status, json: parseJsonObject(text) ?? {} }
 }

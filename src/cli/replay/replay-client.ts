@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { codeOf, operatorError } from '../../shared/errors.ts'
-import type { AskedGateway } from '../setup/gateway.ts'
+import type { AskedGateway } from '../ask-gateway.ts'
 import { Coverage } from './answer-pieces.ts'
 import type { RecordedTurn } from './capture-reader.ts'
 

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../../config/settings.ts'
 import { parseJsonObject, textMember } from '../../shared/json.ts'
 import { ownerOf, requireFreePort } from '../../shared/port-owner.ts'
+import { askGateway } from '../ask-gateway.ts'
 import { gatewayUrl } from '../setup/gateway.ts'
 import type { InitSystem, ServiceState } from './init-system.ts'
 
@@ -20,19 +21,15 @@ export interface Readiness {
 /** Asks the gateway of these settings how it is. `null` if no gateway answers there. */
 export async function verdictOf(config: Config, signal: AbortSignal): Promise<Readiness | null> {
   if (config.server.port === 0) return null
-  const [key] = config.server.apiKeys
+  const gateway = { url: gatewayUrl(null, config), key: config.server.apiKeys[0] ?? null, signal }
   try {
-    const response = await fetch(`${gatewayUrl(null, config)}/readyz`, {
-      headers: key === undefined ? {} : { authorization: `Bearer ${key}` },
-      redirect: 'manual',
-      signal: AbortSignal.any([signal, AbortSignal.timeout(ASK_MS)])
-    })
-    const json = parseJsonObject(await response.text()) ?? {}
+    const reply = await askGateway(gateway, { path: '/readyz', timeoutMs: ASK_MS })
+    const json = parseJsonObject(reply.text) ?? {}
     const status = textMember(json, 'status')
     if (status === null) return null
     const problems: unknown = json['problems']
     const said = Array.isArray(problems) ? problems.filter((one) => typeof one === 'string') : []
-    return { isReady: response.status === 200, text: [status, ...said].join('. ') }
+    return { isReady: reply.status === 200, text: [status, ...said].join('. ') }
   } catch {
     signal.throwIfAborted()
     return null

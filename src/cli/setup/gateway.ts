@@ -3,8 +3,8 @@ import { BUILT_IN_MODELS, findModel, versionOf } from '../../kiro/models/models.
 import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
 import { findKind } from '../../upstream/classify.ts'
+import { askGateway } from '../ask-gateway.ts'
 import { UsageError } from '../command.ts'
-import { readText } from '../../shared/read-bytes.ts'
 
 export interface OfferedModel {
   readonly id: string
@@ -25,14 +25,6 @@ export interface GatewayFacts {
   readonly models: readonly OfferedModel[]
   /** `null`: the client's own, or else the best. */
   readonly wishedModel: string | null
-}
-
-/** A gateway that a command asks. */
-export interface AskedGateway {
-  readonly url: string
-  /** `null` for a gateway without keys. */
-  readonly key: string | null
-  readonly signal: AbortSignal
 }
 
 export type KeyCommand = readonly [program: string, ...args: string[]]
@@ -106,13 +98,12 @@ interface Answer {
 
 async function get({ url, key }: Address, path: string, signal: AbortSignal): Promise<Answer> {
   try {
-    const response = await fetch(url + path, {
-      headers: { authorization: `Bearer ${key}`, 'anthropic-version': '2023-06-01' },
-      redirect: 'manual',
-      signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)])
-    })
-    const body = parseJsonObject(await readText(response, MAX_BYTES))
-    return { status: response.status, body, isUntrusted: false }
+    const headers = { 'anthropic-version': '2023-06-01' }
+    const { status, text } = await askGateway(
+      { url, key, signal },
+      { path, timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES, headers }
+    )
+    return { status, body: parseJsonObject(text), isUntrusted: false }
   } catch (cause) {
     signal.throwIfAborted()
     return { status: null, body: null, isUntrusted: isUntrusted(cause) }
@@ -153,24 +144,10 @@ export const FallbackModels: readonly OfferedModel[] = BUILT_IN_MODELS.map((fact
   thinks: false
 }))
 
-export function offeredModel(
-  models: readonly OfferedModel[],
-  name: string
-): OfferedModel | undefined {
-  const facts = models.map(({ id, name: label, takesImages }) => ({
-    id,
-    name: label,
-    takesImages,
-    maxInputTokens: 0
-  }))
-  const id = findModel(facts, name)?.id
-  return models.find((model) => model.id === id)
-}
-
 /** The wished model, else the client's own, else the newest Sonnet. */
 export function modelFor({ models, wishedModel }: GatewayFacts, current: unknown): OfferedModel {
   const wished = wishedModel ?? (typeof current === 'string' ? current : '')
-  const found = offeredModel(models, wished)
+  const found = findModel(models, wished)
   if (found !== undefined) return found
   if (wishedModel !== null)
     return { id: wishedModel, name: wishedModel, takesImages: true, thinks: false }

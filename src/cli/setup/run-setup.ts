@@ -3,6 +3,7 @@ import { homedir } from 'node:os'
 import { resolve } from 'node:path'
 import { inspectConfig, loadConfig } from '../../config/load.ts'
 import type { Config } from '../../config/settings.ts'
+import { findModel } from '../../kiro/models/models.ts'
 import { operatorError, GatewayError } from '../../shared/errors.ts'
 import { type CommandCall, EXIT_FAILED, EXIT_OK, textOption, UsageError } from '../command.ts'
 import { freshSignIn } from '../gateway-sign-in/fresh-token.ts'
@@ -23,7 +24,6 @@ import {
   gatewayUrl,
   type KeyCommand,
   NO_KEY,
-  offeredModel,
   untrustedNote
 } from './gateway.ts'
 import { SetupMemory } from './setup-memory.ts'
@@ -279,7 +279,7 @@ async function learnGateway(call: CommandCall, config: Config, signIn: SignInFac
   }
   const models = list.name === 'listed' ? list.models : FallbackModels
   const asked = textOption(call, 'model')
-  const offered = asked === null ? undefined : offeredModel(models, asked)
+  const offered = asked === null ? undefined : findModel(models, asked)
   if (asked !== null && offered === undefined && list.name === 'listed') {
     await ensureModel({ url, key }, asked, signal)
   }

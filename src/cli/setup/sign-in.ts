@@ -4,7 +4,7 @@ import { isListed, toAddressList } from '../../config/address-list.ts'
 import type { Environment } from '../../config/load.ts'
 import { isOnThisMachine } from '../../shared/loopback.ts'
 import { parseJsonObject, textMember } from '../../shared/json.ts'
-import { readText } from '../../shared/read-bytes.ts'
+import { askGateway } from '../ask-gateway.ts'
 import { compareVersions } from '../update.ts'
 import { isUntrusted } from './gateway.ts'
 
@@ -39,15 +39,13 @@ export type SignInOffer = 'offered' | 'off' | 'silent' | 'untrusted'
 /** Rejects only when `signal` aborts. */
 export async function askForSignIn(url: string, signal: AbortSignal): Promise<SignInOffer> {
   try {
-    const response = await fetch(`${url}/.well-known/oauth-authorization-server`, {
-      redirect: 'manual',
-      signal: AbortSignal.any([signal, AbortSignal.timeout(ASK_TIMEOUT_MS)])
-    })
-    const text = await readText(response, MAX_BYTES)
-    if (response.status >= 502 && response.status <= 504) return 'silent'
+    const path = '/.well-known/oauth-authorization-server'
+    const question = { path, timeoutMs: ASK_TIMEOUT_MS, maxBytes: MAX_BYTES }
+    const { status, text } = await askGateway({ url, key: null, signal }, question)
+    if (status >= 502 && status <= 504) return 'silent'
     const found = parseJsonObject(text) ?? {}
     const isThere = textMember(found, 'device_authorization_endpoint') !== null
-    return response.status === 200 && isThere ? 'offered' : 'off'
+    return status === 200 && isThere ? 'offered' : 'off'
   } catch (cause) {
     signal.throwIfAborted()
     return isUntrusted(cause) ? 'untrusted' : 'silent'

@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { inspectConfig } from '../../config/load.ts'
 import { operatorError } from '../../shared/errors.ts'
+import { askGateway, type AskedGateway } from '../ask-gateway.ts'
 import { type Command, EXIT_OK, textOption, UsageError } from '../command.ts'
-import { type AskedGateway, gatewayUrl } from '../setup/gateway.ts'
+import { gatewayUrl } from '../setup/gateway.ts'
 import { toColumns } from '../terminal.ts'
 import { type Reading, readFigures, Readings } from './key-figures.ts'
 
@@ -42,21 +43,16 @@ Credits per hour are measured while it runs. It reads from a running gateway wit
 }
 
 /** @throws {GatewayError} GW_CONFIG_INVALID without an answer, or with a wrong one */
-async function read({ url, key, signal }: AskedGateway): Promise<Reading> {
-  const headers: Record<string, string> = key === null ? {} : { authorization: `Bearer ${key}` }
-  let status = 0
-  let text = ''
-  try {
-    const within = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)])
-    const response = await fetch(`${url}/metrics`, { headers, redirect: 'manual', signal: within })
-    ;[status, text] = [response.status, await response.text()]
-  } catch (cause) {
+async function read(gateway: AskedGateway): Promise<Reading> {
+  const { url, signal } = gateway
+  const question = { path: '/metrics', timeoutMs: TIMEOUT_MS }
+  const { status, text } = await askGateway(gateway, question).catch((cause: unknown) => {
     signal.throwIfAborted()
     throw operatorError(
       `No gateway answers at ${url}. Check that it is running, or give its address with --url.`,
       cause
     )
-  }
+  })
   if (status === 200) return readFigures(text, performance.now())
   if (status === 401 || status === 403) {
     throw operatorError(`The gateway at ${url} needs an operator key (PROXY_API_KEY).`)

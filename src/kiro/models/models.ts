@@ -126,7 +126,10 @@ export function canonicalModelId(id: string): string {
   return id.toLowerCase().replaceAll('.', '-')
 }
 
-export function findModel(models: readonly ModelFacts[], id: string): ModelFacts | undefined {
+export function findModel<M extends Pick<ModelFacts, 'id'>>(
+  models: readonly M[],
+  id: string
+): M | undefined {
   const wanted = canonicalModelId(id)
   return (
     models.find((one) => one.id === id) ?? models.find((one) => canonicalModelId(one.id) === wanted)

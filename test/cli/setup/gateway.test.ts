@@ -6,10 +6,10 @@ import {
   ensureModel,
   FallbackModels,
   gatewayUrl,
-  modelFor,
-  offeredModel
+  modelFor
 } from '../../../src/cli/setup/gateway.ts'
 import { loadConfig } from '../../../src/config/load.ts'
+import { findModel } from '../../../src/kiro/models/models.ts'
 
 const SIGNAL = new AbortController().signal
 
@@ -150,5 +150,5 @@ t.test('modelFor()', async (t) => {
   )
   t.equal(modelFor({ ...facts, wishedModel: 'mine' }, null).id, 'mine')
   t.equal(modelFor({ ...facts, models: FallbackModels.slice(0, 1) }, null).id, 'auto')
-  t.equal(offeredModel(FallbackModels, 'none'), undefined)
+  t.equal(findModel(FallbackModels, 'none'), undefined)
 })

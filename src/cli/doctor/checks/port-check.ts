@@ -4,12 +4,10 @@ import { codeOf } from '../../../shared/errors.ts'
 import { type JsonObject, parseJsonObject, textMember } from '../../../shared/json.ts'
 import { isFailureCode } from '../../../shared/failures.ts'
 import { version } from '../../../shared/version.ts'
-import { readText } from '../../../shared/read-bytes.ts'
+import { askGateway, type AskedGateway } from '../../ask-gateway.ts'
 import { gatewayUrl } from '../../setup/gateway.ts'
 import type { Check } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
-
-const ASK_TIMEOUT_MS = 3_000
 
 export const portCheck: Check = {
   id: 'port',
@@ -28,7 +26,7 @@ export const portCheck: Check = {
       return [found('address-unusable', `${address} is not an address to listen on (${code}).`)]
     }
     const key = config.server.apiKeys[0] ?? config.server.metricsKey
-    const ready = await askReady(`${gatewayUrl(null, config)}/readyz`, key, signal)
+    const ready = await askReady({ url: gatewayUrl(null, config), key, signal })
     if (ready === null) return [found('port-taken', `Another program listens on ${address}.`)]
     return judgeGateway(address, ready)
   }
@@ -48,28 +46,16 @@ async function tryListen(host: string, port: number): Promise<string | null> {
 }
 
 /** `null` for any other program, which never gets a key. Without a key, only readiness is reported. */
-async function askReady(
-  url: string,
-  key: string | null,
-  signal: AbortSignal
-): Promise<JsonObject | null> {
-  const told = await readReady(url, {}, signal)
-  if (told === null || key === null || 'upstream' in told) return told
-  return (await readReady(url, { 'x-api-key': key }, signal)) ?? told
+async function askReady(gateway: AskedGateway): Promise<JsonObject | null> {
+  const told = await readReady({ ...gateway, key: null })
+  if (told === null || gateway.key === null || 'upstream' in told) return told
+  return (await readReady(gateway)) ?? told
 }
 
-async function readReady(
-  url: string,
-  headers: Readonly<Record<string, string>>,
-  signal: AbortSignal
-): Promise<JsonObject | null> {
+async function readReady(gateway: AskedGateway): Promise<JsonObject | null> {
   try {
-    const response = await fetch(url, {
-      redirect: 'manual',
-      headers,
-      signal: AbortSignal.any([signal, AbortSignal.timeout(ASK_TIMEOUT_MS)])
-    })
-    const answer = parseJsonObject(await readText(response, MAX_ANSWER_BYTES))
+    const { text } = await askGateway(gateway, READY)
+    const answer = parseJsonObject(text)
     if (answer === null || !['ready', 'not ready'].includes(String(answer['status']))) return null
     return 'upstream' in answer || Object.keys(answer).length === 1 ? answer : null
   } catch {
@@ -77,7 +63,7 @@ async function readReady(
   }
 }
 
-const MAX_ANSWER_BYTES = 65_536
+const READY = { path: '/readyz', timeoutMs: 3_000, maxBytes: 65_536 }
 
 function judgeGateway(address: string, ready: JsonObject): readonly DoctorFinding[] {
   const running = textMember(ready, 'version')
