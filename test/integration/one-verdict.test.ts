@@ -174,7 +174,7 @@ t.test('the same everywhere, whatever requests come to', async (t) => {
   const env = { PROXY_API_KEY: OPERATOR, SERVER_PORT: port, SERVER_HOST: '127.0.0.1' }
   const { signal } = new AbortController()
   const doctor = new Checkup({ ...inspectConfig(env), env, signal })
-  t.teardown(() => doctor.close())
+  t.teardown(() => doctor[Symbol.asyncDispose]())
   const look = async () => {
     const [state, ready, findings] = await Promise.all([
       program.get('/admin/v1/state'),

@@ -68,21 +68,17 @@ The output contains no secrets and is safe to put into a bug report. docs/doctor
     if (call.values['probe'] === true) requireConsent(call)
     else if (call.values['idle'] !== undefined) throw new UsageError('--idle needs --probe')
     const fileNames = new Set(namesIn(envFileOf(env)))
-    const checkup = new Checkup({ ...inspectConfig(env, fileNames), env, signal })
-    try {
-      const results = await runChecks(CHECKS, checkup, (running) => showProgress(call, running))
-      const clean = cleaner([...secretsOfSettings(env), ...secretsOfSignIn(checkup.knownSignIn)])
-      const report = toReport(results, clean)
-      if (!isJson) writeLines(terminal, reportLines(report))
-      const asked = call.values['probe'] === true ? await askProbes(call, checkup) : null
-      const probes = asked === null ? null : cleanRun(asked, clean)
-      if (isJson) terminal.write(JSON.stringify({ ...report, ...(probes && { probes }) }))
-      else if (probes !== null) writeLines(terminal, probeLines(probes))
-      const isStopped = probes !== null && probes.stopped !== null
-      return report.level === 'problem' || isStopped ? EXIT_FAILED : EXIT_OK
-    } finally {
-      await checkup.close()
-    }
+    await using checkup = new Checkup({ ...inspectConfig(env, fileNames), env, signal })
+    const results = await runChecks(CHECKS, checkup, (running) => showProgress(call, running))
+    const clean = cleaner([...secretsOfSettings(env), ...secretsOfSignIn(checkup.knownSignIn)])
+    const report = toReport(results, clean)
+    if (!isJson) writeLines(terminal, reportLines(report))
+    const asked = call.values['probe'] === true ? await askProbes(call, checkup) : null
+    const probes = asked === null ? null : cleanRun(asked, clean)
+    if (isJson) terminal.write(JSON.stringify({ ...report, ...(probes && { probes }) }))
+    else if (probes !== null) writeLines(terminal, probeLines(probes))
+    const isStopped = probes !== null && probes.stopped !== null
+    return report.level === 'problem' || isStopped ? EXIT_FAILED : EXIT_OK
   }
 }
 

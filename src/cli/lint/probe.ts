@@ -61,12 +61,8 @@ export async function probeRequest(call: CommandCall, request: ProbeRequest): Pr
     throw new UsageError('--probe costs credits; confirm with --yes')
   }
   const { env, signal } = call
-  const checkup = new Checkup({ ...inspectConfig(env), env, signal })
-  try {
-    return await new Probe(call, checkup, limit).run(request)
-  } finally {
-    await checkup.close()
-  }
+  await using checkup = new Checkup({ ...inspectConfig(env), env, signal })
+  return await new Probe(call, checkup, limit).run(request)
 }
 
 function requestLimit(call: CommandCall): number {

@@ -20,7 +20,7 @@ function ids(findings: readonly DoctorFinding[]): readonly string[] {
 
 function checkupOf(t: Test, env: Environment, signal = new AbortController().signal): Checkup {
   const checkup = new Checkup({ ...inspectConfig(env), env, signal })
-  t.teardown(() => checkup.close())
+  t.teardown(() => checkup[Symbol.asyncDispose]())
   return checkup
 }
 

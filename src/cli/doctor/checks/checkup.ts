@@ -2,6 +2,7 @@ import type { Environment, InspectedConfig } from '../../../config/load.ts'
 import type { Config } from '../../../config/settings.ts'
 import type { AuthType, CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
 import { isRegion, resolveApiRegion } from '../../../kiro/wire/hosts.ts'
+import { unlessAborted } from '../../../shared/errors.ts'
 import { type DoctorFinding, found } from './finding.ts'
 import { type KnownSignIn, readSignIn, withProfile } from './known-sign-in.ts'
 import type { CommandCall } from '../../command.ts'
@@ -24,7 +25,7 @@ export interface CheckupOptions extends InspectedConfig, Pick<CommandCall, 'env'
 export const DOCTOR_LIMITS: NetworkLimits = { connectTimeoutMs: 7_000, keepaliveExpiryMs: null }
 
 /** State shared by the checks of one run. Slow work is done once, on demand. */
-export class Checkup {
+export class Checkup implements AsyncDisposable {
   readonly env: Environment
   readonly config: Config
   readonly problems: readonly string[]
@@ -91,7 +92,7 @@ export class Checkup {
     }
   }
 
-  close(): Promise<void> {
+  [Symbol.asyncDispose](): Promise<void> {
     return this.network.close()
   }
 
@@ -129,23 +130,20 @@ export async function runChecks(
 }
 
 async function runCheck(check: Check, checkup: Checkup): Promise<readonly DoctorFinding[]> {
-  const { timeoutMs = CHECK_TIMEOUT_MS } = check
-  const { promise: ended, resolve } = Promise.withResolvers<readonly DoctorFinding[]>()
-  const onAbort = (): void => resolve([])
-  checkup.signal.addEventListener('abort', onAbort, { once: true })
-  if (checkup.signal.aborted) onAbort()
-  const timer = setTimeout(() => {
-    const what = `"${check.title}" has not ended within ${timeoutMs / 1000} s.`
-    resolve([found('check-late', what)])
-  }, timeoutMs)
-  const run = check.run(checkup).catch((cause: unknown) => {
-    const name = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
-    return [found('check-failed', `"${check.title}" could not be checked: ${name}`)]
-  })
+  const { title, timeoutMs = CHECK_TIMEOUT_MS } = check
+  const late = new AbortController()
+  const timer = setTimeout(() => late.abort(), timeoutMs)
   try {
-    return await Promise.race([run, ended])
+    const signal = AbortSignal.any([checkup.signal, late.signal])
+    return await unlessAborted(check.run(checkup), signal)
+  } catch (cause) {
+    if (checkup.signal.aborted) return []
+    if (late.signal.aborted) {
+      return [found('check-late', `"${title}" has not ended within ${timeoutMs / 1000} s.`)]
+    }
+    const name = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
+    return [found('check-failed', `"${title}" could not be checked: ${name}`)]
   } finally {
     clearTimeout(timer)
-    checkup.signal.removeEventListener('abort', onAbort)
   }
 }

@@ -74,6 +74,7 @@ export class Asker {
   readonly snapshot: CredentialSnapshot
   readonly models: readonly ModelFacts[]
   readonly config: Config
+  readonly signal: AbortSignal
   readonly host: UpstreamHost
   readonly outcomes: Outcome[] = []
   form: RequestForm | null = null
@@ -85,13 +86,10 @@ export class Asker {
     this.snapshot = options.snapshot
     this.models = options.models
     this.config = options.config
+    this.signal = options.signal
     const [host] = hostsFor(options.snapshot, options.config.upstream)
     if (host === undefined) throw new Error('there is no host')
     this.host = host
-  }
-
-  get signal(): AbortSignal {
-    return this.#options.signal
   }
 
   note(label: string): void {
