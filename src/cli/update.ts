@@ -1,11 +1,9 @@
-import { existsSync } from 'node:fs'
 import { inspectConfig } from '../config/load.ts'
 import { GatewayError, messageOf, operatorError } from '../shared/errors.ts'
 import { parseJsonObject, textMember } from '../shared/json.ts'
-import { entryOf } from '../shared/program-name.ts'
 import { version } from '../shared/version.ts'
 import { type Command, EXIT_OK, UsageError } from './command.ts'
-import { type Installation, installationOf } from './installation.ts'
+import { type Installation, programHere } from './installation.ts'
 import { Network } from './network.ts'
 
 const CHANGES = 'https://github.com/kiro-gateway/kiro-gateway/blob/main/CHANGELOG.md'
@@ -22,8 +20,7 @@ It changes nothing. The gateway never asks by itself.`,
   async run(call) {
     if (call.positionals.length > 0) throw new UsageError('update takes only options')
     const { terminal, env, isJson, signal } = call
-    const entry = entryOf(process.argv[1] ?? '')
-    const installation = installationOf({ entry, cwd: process.cwd(), exists: existsSync })
+    const { installation } = programHere()
     const registry = (env['npm_config_registry'] ?? REGISTRY).replace(/\/+$/, '')
     if (!/^https?:$/.test(URL.parse(registry)?.protocol ?? ''))
       throw operatorError(
@@ -103,6 +100,10 @@ export function updateSteps(installation: Installation, isUnpublished: boolean):
 
 /** Last steps where a service may run this program. */
 const RESTART = ['Then restart the gateway. If it is a service:', 'kiro-gateway service restart']
+const IMAGE_STEPS = [
+  'docker compose -f docker/docker-compose.deploy.yml up --detach',
+  'docker/README.md describes an update without a refused request.'
+]
 /** Packages that no registry has come from a clone. */
 const PACK = 'In a clone of the repository: git pull && npm ci && npm pack'
 
@@ -141,13 +142,11 @@ const Installations: Readonly<Record<Installation, Advice>> = {
     what: 'in a container',
     steps: [
       'docker pull ghcr.io/kiro-gateway/kiro-gateway:latest, or build the image from the new sources',
-      'docker compose -f docker/docker-compose.deploy.yml up --detach',
-      'docker/README.md describes an update without a refused request.'
+      ...IMAGE_STEPS
     ],
     unpublished: [
       'git pull && docker build -f docker/Dockerfile -t kiro-gateway_kiro-gateway:latest .',
-      'docker compose -f docker/docker-compose.deploy.yml up --detach',
-      'docker/README.md describes an update without a refused request.'
+      ...IMAGE_STEPS
     ]
   },
   copy: {

@@ -1,4 +1,5 @@
 import { inspect, parseArgs } from 'node:util'
+import { settingsHelp } from '../../config/load.ts'
 import { type ReadEnvironment, readEnvironment } from '../../config/load-process.ts'
 import { onInterrupt } from '../../shared/deferred-signals.ts'
 import { GatewayError } from '../../shared/errors.ts'
@@ -20,7 +21,6 @@ import {
   optionProblem,
   overview,
   SETTINGS_TOPIC,
-  settingsTopic,
   unknownCommand,
   usageAfter
 } from './help.ts'
@@ -67,7 +67,7 @@ export async function runCommand(argv: readonly string[], place: CommandPlace): 
   const isJson = wantsJson(argv)
   const [name = '', ...rest] = helpAsCommand(argv)
   if (name === SETTINGS_TOPIC && rest.includes('--help')) {
-    terminal.write(settingsTopic())
+    terminal.write(settingsHelp().trimEnd())
     return EXIT_OK
   }
   if (name === '' || name.startsWith('-')) {

@@ -1,4 +1,3 @@
-import { settingsHelp } from '../../config/load.ts'
 import { listSettings, writeSetting } from '../../config/setting-text.ts'
 import type { Setting } from '../../config/setting.ts'
 import { version } from '../../shared/version.ts'
@@ -66,11 +65,6 @@ function shortText(setting: Setting<unknown>): string {
   const value = writeSetting(setting, setting.default)
   const isShort = value !== '' && !value.includes('/')
   return `${sentence.slice(0, -1)}${isShort ? `; default ${value}` : ''}.`
-}
-
-/** Returns the text of `--help settings`. */
-export function settingsTopic(): string {
-  return settingsHelp().trimEnd()
 }
 
 const COMMON_HELP = `  --json             Prints JSON.

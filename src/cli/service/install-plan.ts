@@ -10,9 +10,8 @@ import type { Config } from '../../config/settings.ts'
 import { lookForSource } from '../../credentials/usual-places.ts'
 import { operatorError } from '../../shared/errors.ts'
 import { makeFolder, replaceFile } from '../../shared/private-files.ts'
-import { entryOf } from '../../shared/program-name.ts'
 import type { CommandCall } from '../command.ts'
-import { type Installation, installationOf } from '../installation.ts'
+import { programHere, type RunningProgram } from '../installation.ts'
 import { ACCOUNT, SYSTEM_PLACES } from './definition.ts'
 import type { Programs } from './programs.ts'
 import { isRoot } from './service-place.ts'
@@ -42,8 +41,7 @@ export async function planInstallation(
       'A system service is set up by root: sudo kiro-gateway service install --system'
     )
   const node = process.execPath
-  const entry = entryOf(process.argv[1] ?? '')
-  const installation = installationOf({ entry, cwd: process.cwd(), exists: existsSync })
+  const { entry, installation } = programHere()
   const notes = requireLastingProgram({ node, entry, installation }, manager.isSystem)
   const place = manager.isSystem ? systemPlace() : userPlace(call)
   const env = { ...place.env, NODE_ENV: 'production', HOME: place.home }
@@ -66,10 +64,8 @@ export async function planInstallation(
   }
 }
 
-export interface ProgramFiles {
+export interface ProgramFiles extends RunningProgram {
   readonly node: string
-  readonly entry: string
-  readonly installation: Installation
 }
 
 /**

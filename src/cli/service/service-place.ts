@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { entryOf } from '../../shared/program-name.ts'
 import { operatorError } from '../../shared/errors.ts'
 import { type CommandCall, UsageError } from '../command.ts'
-import { type Installation, installationOf } from '../installation.ts'
+import { programHere, type RunningProgram } from '../installation.ts'
 import { Launchd } from './launchd.ts'
 import { Programs } from './programs.ts'
 import type { InitSystem } from './init-system.ts'
@@ -47,16 +46,6 @@ function busOf({ XDG_RUNTIME_DIR, DBUS_SESSION_BUS_ADDRESS }: CommandCall['env']
     ...(folder !== undefined && { XDG_RUNTIME_DIR: folder }),
     ...(DBUS_SESSION_BUS_ADDRESS !== undefined && { DBUS_SESSION_BUS_ADDRESS })
   }
-}
-
-export interface RunningProgram {
-  readonly entry: string
-  readonly installation: Installation
-}
-
-function programHere(): RunningProgram {
-  const entry = entryOf(process.argv[1] ?? '')
-  return { entry, installation: installationOf({ entry, cwd: process.cwd(), exists: existsSync }) }
 }
 
 /** Says what another supervisor has to do. */

@@ -3,7 +3,6 @@ import {
   textHash,
   type Path,
   removeValue,
-  setValue,
   setValues,
   type TextFormat,
   valueOnPath
@@ -77,7 +76,8 @@ export function revertEntries(
         kept.unshift(one.path)
         return draft
       }
-      if (one.before !== undefined) return setValue(format, draft, one.path, one.before)
+      const { path, before } = one
+      if (before !== undefined) return setValues(format, draft, [{ path, value: before }])
       return removeValue(format, draft, emptiedBy(values, one))
     }, inner)
   )

@@ -70,11 +70,6 @@ export function shownPath(path: Path): string {
     .replace(/^\./, '')
 }
 
-/** Sets a value; checks that nothing else changed. @throws {GatewayError} GW_CLIENT_FILE if that is not safe */
-export function setValue(format: TextFormat, text: string, path: Path, value: unknown): string {
-  return setTogether(format, text, [{ path, value }])
-}
-
 function ensureReplaceable(there: unknown, { path, value }: PlacedValue): void {
   if (typeof there === 'object' && there !== null && typeof value !== 'object') {
     throw clientFile(`${shownPath(path)} holds more than one value. Change it by hand.`)
@@ -86,7 +81,7 @@ export interface PlacedValue {
   readonly value: unknown
 }
 
-/** Checks once for all values. @throws {GatewayError} GW_CLIENT_FILE, as `setValue()` */
+/** Sets values; checks that nothing else changed, if possible once for all. @throws {GatewayError} GW_CLIENT_FILE if that is not safe */
 export function setValues(
   format: TextFormat,
   text: string,
@@ -95,7 +90,7 @@ export function setValues(
   try {
     return setTogether(format, text, values)
   } catch {
-    return values.reduce((draft, { path, value }) => setValue(format, draft, path, value), text)
+    return values.reduce((draft, one) => setTogether(format, draft, [one]), text)
   }
 }
 
