@@ -8,7 +8,7 @@ import { codeOf, operatorError, GatewayError } from '../shared/errors.ts'
 import { isProfileArn } from '../kiro/wire/hosts.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
 import { isWritable } from '../shared/private-files.ts'
-import { inlineClient, parseSignIn } from './parse-sign-in.ts'
+import { inlineClient, parseSignIn, problemTeller } from './parse-sign-in.ts'
 import { lockPathOf } from '../shared/file-lock.ts'
 import {
   type CredentialSource,
@@ -65,94 +65,75 @@ const BUSY_POLL_MS = 50
  * Reads the sign-in of kiro-cli or Amazon Q (kiro-protocol §3.3). The database is open only during a query, because the
  * program may write. Renewed tokens go back only while the key holds the used one.
  */
-export class CliDatabaseSource implements CredentialSource {
-  readonly id: string
-  readonly name: string
-  readonly loginHint =
-    'Sign in again with "kiro-cli login"; the gateway picks up the new tokens within a minute.'
-  readonly lockPath: string
-  readonly #options: CliDatabaseOptions
-  readonly #path: string
-  #warned = ''
+export function cliDatabaseSource(options: CliDatabaseOptions) {
+  const { ssoRegion, isReadonly, log } = options
+  const path = resolve(options.path)
+  const { name = `KIRO_CLI_DB_FILE ${path}` } = options
+  const warn = problemTeller(name, 'credentials database has unusable entries', log)
+  return {
+    id: hashOf(`database:${path}`),
+    name,
+    loginHint:
+      'Sign in again with "kiro-cli login"; the gateway picks up the new tokens within a minute.',
+    lockPath: lockPathOf(path),
+    async read(): Promise<StoredCredential> {
+      try {
+        const { stored, oddities } = signInOf(await readRows(path), ssoRegion)
+        warn(oddities)
+        return stored
+      } catch (cause) {
+        if (cause instanceof GatewayError) throw cause
+        throw operatorError(
+          `${name} ${describeProblem(cause)} Expected the database of kiro-cli or Amazon Q, signed in.`,
+          cause
+        )
+      }
+    },
+    writeBack: async (renewed: StoredCredential, previous: string | null) =>
+      isReadonly ? 'SQLITE_READONLY is set' : writeBack(path, renewed, previous)
+  } satisfies CredentialSource
+}
 
-  constructor(options: CliDatabaseOptions) {
-    this.#options = options
-    this.#path = resolve(options.path)
-    this.id = hashOf(`database:${this.#path}`)
-    this.name = options.name ?? `KIRO_CLI_DB_FILE ${this.#path}`
-    this.lockPath = lockPathOf(this.#path)
+async function writeBack(
+  path: string,
+  renewed: StoredCredential,
+  previous: string | null
+): Promise<string | null> {
+  const { uid, mode } = await stat(path)
+  if (process.geteuid !== undefined && uid !== process.geteuid())
+    return 'it belongs to another user'
+  if ((mode & 0o200) === 0) return 'it is read-only'
+  // SQLite writes its journal beside the database.
+  for (const written of [path, dirname(path)]) {
+    if (!(await isWritable(written))) return 'it is read-only'
   }
+  return whileBusy(async () => {
+    using database = await open(path, { isReadonly: false })
+    return writeTokens(database, renewed, previous)
+  })
+}
 
-  async read(): Promise<StoredCredential> {
-    const { ssoRegion } = this.#options
-    try {
-      const rows = await this.#readRows()
-      const { stored, oddities } = signInOf(rows, ssoRegion)
-      this.#warn(oddities)
-      return stored
-    } catch (cause) {
-      if (cause instanceof GatewayError) throw cause
-      throw this.#error(describeProblem(cause), cause)
-    }
+async function readRows(path: string): Promise<Rows> {
+  const facts = await stat(path)
+  if (!facts.isFile()) throw new Error('is not a plain file.')
+  try {
+    return await whileBusy(() => query(path))
+  } catch (cause) {
+    if (!CANNOT_OPEN.includes(sqliteCode(cause))) throw cause
+    // WAL mode on a read-only mount: the main file is still readable.
+    const url = pathToFileURL(path)
+    url.searchParams.set('immutable', '1')
+    return query(url)
   }
+}
 
-  async writeBack(renewed: StoredCredential, previous: string | null): Promise<string | null> {
-    if (this.#options.isReadonly) return 'SQLITE_READONLY is set'
-    const { uid, mode } = await stat(this.#path)
-    if (process.geteuid !== undefined && uid !== process.geteuid())
-      return 'it belongs to another user'
-    if ((mode & 0o200) === 0) return 'it is read-only'
-    // SQLite writes its journal beside the database.
-    for (const path of [this.#path, dirname(this.#path)]) {
-      if (!(await isWritable(path))) return 'it is read-only'
-    }
-    return whileBusy(async () => {
-      using database = await open(this.#path, { isReadonly: false })
-      return writeTokens(database, renewed, previous)
-    })
-  }
-
-  async #readRows(): Promise<Rows> {
-    const facts = await stat(this.#path)
-    if (!facts.isFile()) throw this.#error('is not a plain file.')
-    try {
-      return await whileBusy(() => this.#query(this.#path))
-    } catch (cause) {
-      if (!CANNOT_OPEN.includes(sqliteCode(cause))) throw cause
-      // WAL mode on a read-only mount: the main file is still readable.
-      const url = pathToFileURL(this.#path)
-      url.searchParams.set('immutable', '1')
-      return this.#query(url)
-    }
-  }
-
-  async #query(path: string | URL): Promise<Rows> {
-    using database = await open(path, { isReadonly: true })
-    try {
-      return toRows(database.prepare(QUERY).all())
-    } catch (cause) {
-      if (sqliteCode(cause) !== OTHER_SCHEMA) throw cause
-      return toRows(database.prepare(QUERY_WITHOUT_STATE).all()) // older programs have no table "state"
-    }
-  }
-
-  #error(problem: string, cause?: unknown): GatewayError {
-    return operatorError(
-      `${this.name} ${problem} Expected the database of kiro-cli or Amazon Q, signed in.`,
-      cause
-    )
-  }
-
-  #warn(oddities: readonly string[]): void {
-    const text = oddities.join('; ')
-    if (text !== '' && text !== this.#warned) {
-      const { log } = this.#options
-      log.warn(
-        { source: this.name, problems: oddities },
-        'credentials database has unusable entries'
-      )
-    }
-    this.#warned = text
+async function query(path: string | URL): Promise<Rows> {
+  using database = await open(path, { isReadonly: true })
+  try {
+    return toRows(database.prepare(QUERY).all())
+  } catch (cause) {
+    if (sqliteCode(cause) !== OTHER_SCHEMA) throw cause
+    return toRows(database.prepare(QUERY_WITHOUT_STATE).all()) // older programs have no table "state"
   }
 }
 

@@ -3,8 +3,8 @@ import { join, resolve } from 'node:path'
 import type { Logger } from '../observe/logger.ts'
 import { codeOf, operatorError, type GatewayError } from '../shared/errors.ts'
 import { makeFolder, replaceFile } from '../shared/private-files.ts'
-import { IdeFileSource } from './ide-file.ts'
-import type { CredentialSource, StoredCredential } from './stored-credential.ts'
+import { ideFileSource } from './ide-file.ts'
+import { type CredentialSource, NO_TOKENS, type StoredCredential } from './stored-credential.ts'
 
 /**
  * Sign-in made by `kiro-gateway login`, with the members of the Kiro IDE's token file, so that one reader suffices.
@@ -99,28 +99,15 @@ export function awaitedSignIn(
   options: { readonly region: string; readonly log: Pick<Logger, 'warn'> }
 ): CredentialSource {
   const source = fileSource(stateDir, options)
-  const { id, name, loginHint, isOwn, lockPath } = source
   const signedOut: StoredCredential = {
+    ...NO_TOKENS,
     authType: 'builder-id',
-    accessToken: null,
-    refreshToken: null,
-    expiresAt: null,
-    profileArn: null,
     ssoRegion: options.region,
-    apiRegion: null,
-    client: null,
     renewalProblem: 'there is no sign-in yet',
     isAwaited: true
   }
-  return {
-    id,
-    name,
-    loginHint,
-    isOwn,
-    lockPath,
-    read: async () => ((await isThere(signInPath(stateDir))) ? source.read() : signedOut),
-    writeBack: (renewed, previous) => source.writeBack(renewed, previous)
-  }
+  const read = async () => ((await isThere(signInPath(stateDir))) ? source.read() : signedOut)
+  return { ...source, read }
 }
 
 /** Creates the folder before signing in, so that no sign-in is lost. @throws {GatewayError} GW_CONFIG_INVALID */
@@ -144,9 +131,9 @@ export function signInNotKept(stateDir: string, cause: unknown): GatewayError {
 function fileSource(
   stateDir: string,
   { region: ssoRegion, log }: { readonly region: string; readonly log: Pick<Logger, 'warn'> }
-): IdeFileSource {
+): CredentialSource {
   const path = signInPath(stateDir)
-  return new IdeFileSource({
+  return ideFileSource({
     path,
     ssoRegion,
     log,

@@ -1,5 +1,6 @@
 import type { AuthType } from '../kiro/wire/credential-snapshot.ts'
 import { isProfileArn, isRegion } from '../kiro/wire/hosts.ts'
+import type { Logger } from '../observe/logger.ts'
 import { getOwn, type JsonObject, textMember } from '../shared/json.ts'
 import { parseExpiry } from './sign-in.ts'
 import {
@@ -57,6 +58,16 @@ export function parseSignIn(
     renewalProblem: renewalProblemOf({ authType, registration, refreshToken, idp })
   }
   return { stored, oddities }
+}
+
+/** Returns a function that logs the problems of a source whenever they change. */
+export function problemTeller(source: string, message: string, log: Pick<Logger, 'warn'>) {
+  let told = ''
+  return (problems: readonly string[]): void => {
+    const text = problems.join('; ')
+    if (text !== '' && text !== told) log.warn({ source, problems }, message)
+    told = text
+  }
 }
 
 export function inlineClient(raw: JsonObject): OidcClient | null {

@@ -1,12 +1,13 @@
 import type { Config } from '../config/settings.ts'
 import type { Logger } from '../observe/logger.ts'
 import { operatorError } from '../shared/errors.ts'
-import { CliDatabaseSource } from './cli-database.ts'
-import { IdeFileSource } from './ide-file.ts'
+import { cliDatabaseSource } from './cli-database.ts'
+import { ideFileSource } from './ide-file.ts'
 import {
   type CredentialSource,
   hashOf,
   isTokenText,
+  NO_TOKENS,
   type StoredCredential
 } from './stored-credential.ts'
 
@@ -17,9 +18,9 @@ export function createCredentialSource(
 ): CredentialSource | null {
   const { apiKey, credsFile, cliDbFile, refreshToken, region, isDbReadonly } = settings
   if (apiKey !== null) return apiKeySource(apiKey, region)
-  if (credsFile !== null) return new IdeFileSource({ path: credsFile, ssoRegion: region, log })
+  if (credsFile !== null) return ideFileSource({ path: credsFile, ssoRegion: region, log })
   if (cliDbFile !== null) {
-    return new CliDatabaseSource({
+    return cliDatabaseSource({
       path: cliDbFile,
       ssoRegion: region,
       isReadonly: isDbReadonly,
@@ -29,20 +30,10 @@ export function createCredentialSource(
   return refreshToken === null ? null : refreshTokenSource(refreshToken, region)
 }
 
-const UNKNOWN = {
-  accessToken: null,
-  refreshToken: null,
-  expiresAt: null,
-  profileArn: null,
-  apiRegion: null,
-  client: null,
-  renewalProblem: null
-} as const
-
 /** `KIRO_API_KEY` never expires, so there is nothing to renew. */
 function apiKeySource(apiKey: string, ssoRegion: string): CredentialSource {
   const stored: StoredCredential = {
-    ...UNKNOWN,
+    ...NO_TOKENS,
     authType: 'api-key',
     accessToken: apiKey,
     ssoRegion,
@@ -67,7 +58,7 @@ function refreshTokenSource(refreshToken: string, ssoRegion: string): Credential
     isSetting: true,
     loginHint:
       'Sign in again in Kiro IDE, set REFRESH_TOKEN to the new refresh token, and restart.',
-    read: () => Promise.resolve({ ...UNKNOWN, authType: 'social', refreshToken, ssoRegion })
+    read: () => Promise.resolve({ ...NO_TOKENS, authType: 'social', refreshToken, ssoRegion })
   }
 }
 
@@ -80,7 +71,7 @@ export function simulatorSource(): CredentialSource {
     loginHint: 'The simulator takes any token.',
     read: () =>
       Promise.resolve({
-        ...UNKNOWN,
+        ...NO_TOKENS,
         authType: 'social',
         accessToken: `simulator-token-${++readings}`,
         profileArn: 'arn:aws:codewhisperer:us-east-1:123456789012:profile/SIMULATOR',

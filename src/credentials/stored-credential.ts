@@ -31,6 +31,16 @@ export interface StoredCredential {
   readonly isAwaited?: true
 }
 
+export const NO_TOKENS = {
+  accessToken: null,
+  refreshToken: null,
+  expiresAt: null,
+  profileArn: null,
+  apiRegion: null,
+  client: null,
+  renewalProblem: null
+} as const
+
 export interface CredentialSource {
   /** Name in logs and the overlay; a hash. */
   readonly id: string

@@ -3,8 +3,8 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { Config } from '../config/settings.ts'
 import type { Logger } from '../observe/logger.ts'
-import { CliDatabaseSource } from './cli-database.ts'
-import { IdeFileSource } from './ide-file.ts'
+import { cliDatabaseSource } from './cli-database.ts'
+import { ideFileSource } from './ide-file.ts'
 import { awaitedSignIn, ownSignInSource, prepareSignIn } from './own-sign-in.ts'
 import { tokenAge } from './sign-in.ts'
 import { createCredentialSource } from './sources.ts'
@@ -94,14 +94,14 @@ async function sourcesThatAreThere(
   const idePath = join(cacheDir, 'kiro-auth-token.json')
   const shared = { ssoRegion, log }
   const ide = (await isThere(idePath))
-    ? new IdeFileSource({ ...shared, path: idePath, cacheDir, name: `Kiro IDE's ${idePath}` })
+    ? ideFileSource({ ...shared, path: idePath, cacheDir, name: `Kiro IDE's ${idePath}` })
     : null
   const databases: CredentialSource[] = []
   for (const program of ['kiro-cli', 'amazon-q']) {
     const path = join(dataFolder(home, platform), program, 'data.sqlite3')
     if (!(await isThere(path))) continue
     const name = `the database of ${program}, ${path},`
-    databases.push(new CliDatabaseSource({ ...shared, path, isReadonly, name }))
+    databases.push(cliDatabaseSource({ ...shared, path, isReadonly, name }))
   }
   return [own ?? [], ide ?? [], databases].flat()
 }

@@ -1,13 +1,7 @@
 import type { Redis } from 'ioredis'
 import { COMMAND_TIMEOUT_MS, listOf } from './valkey-client.ts'
 import { RECORD_CAS_SCRIPT, RECORD_READ_SCRIPT } from './valkey-scripts.ts'
-import {
-  type FleetRecord,
-  type FleetRecords,
-  MAX_RECORD_LENGTH,
-  type RecordAnswer,
-  type RecordChange
-} from './fleet-records.ts'
+import { type FleetRecord, type FleetRecords, MAX_RECORD_LENGTH } from './fleet-records.ts'
 
 export interface ValkeyRecordsOptions {
   readonly commands: Redis
@@ -21,62 +15,47 @@ export interface ValkeyRecordsOptions {
 /** Prefix of record names on the channel, where the ledger sends numbers. */
 const RECORD_NEWS = 'record '
 
-export class ValkeyRecords implements FleetRecords {
-  readonly #options: ValkeyRecordsOptions
+export function valkeyRecords(options: ValkeyRecordsOptions): FleetRecords {
+  const { commands, news, prefix, channel, replicas } = options
+  const keyOf = (name: string): string => `${prefix}:record:${name}`
+  return {
+    async read(name) {
+      return toRecord(await commands.eval(RECORD_READ_SCRIPT, 1, keyOf(name), MAX_RECORD_LENGTH))
+    },
 
-  constructor(options: ValkeyRecordsOptions) {
-    this.#options = options
-  }
+    async cas(name, { rev, value, ttlMs, isQuiet = false }) {
+      if (value !== null && value.length > MAX_RECORD_LENGTH) {
+        throw new RangeError(`the record "${name}" is longer than ${MAX_RECORD_LENGTH} characters`)
+      }
+      const change = value === null ? ['delete', ''] : ['set', value]
+      const message = isQuiet ? '' : RECORD_NEWS + name
+      const args = [MAX_RECORD_LENGTH, rev, ...change, Math.ceil(ttlMs ?? 0), message]
+      const written = commands.eval(RECORD_CAS_SCRIPT, 2, keyOf(name), channel, ...args)
+      const copied = replicas === 0 ? 0 : commands.wait(replicas, COMMAND_TIMEOUT_MS / 2)
+      const [answer, copies] = await Promise.all([written, copied])
+      const [isWritten, record] = listOf(answer)
+      if (isWritten === 1 && copies < replicas) {
+        throw new Error(`only ${copies} of FLEET_ENGINE_REPLICAS have the record "${name}"`)
+      }
+      const told = toRecord(record)
+      // A value just written is not sent back.
+      return isWritten === 1
+        ? { isWritten: true, record: { ...told, value } }
+        : { isWritten: false, record: told }
+    },
 
-  async read(name: string): Promise<FleetRecord> {
-    const { commands } = this.#options
-    return toRecord(
-      await commands.eval(RECORD_READ_SCRIPT, 1, this.#keyOf(name), MAX_RECORD_LENGTH)
-    )
-  }
-
-  async cas(
-    name: string,
-    { rev, value, ttlMs, isQuiet = false }: RecordChange
-  ): Promise<RecordAnswer> {
-    if (value !== null && value.length > MAX_RECORD_LENGTH) {
-      throw new RangeError(`the record "${name}" is longer than ${MAX_RECORD_LENGTH} characters`)
+    onNews(listener) {
+      const onMessage = (_channel: string, text: string): void => {
+        if (text.startsWith(RECORD_NEWS)) listener(text.slice(RECORD_NEWS.length))
+      }
+      const onReady = (): void => {
+        // News may have been missed until it listens again. If that fails, it reconnects.
+        const listening = news.subscribe(channel)
+        void listening.then(() => listener(null)).catch(() => news.disconnect(true))
+      }
+      news.on('message', onMessage).on('ready', onReady)
+      return () => void news.off('message', onMessage).off('ready', onReady)
     }
-    const { commands, channel, replicas } = this.#options
-    const change = value === null ? ['delete', ''] : ['set', value]
-    const news = isQuiet ? '' : RECORD_NEWS + name
-    const keys = [this.#keyOf(name), channel]
-    const args = [MAX_RECORD_LENGTH, rev, ...change, Math.ceil(ttlMs ?? 0), news]
-    const written = commands.eval(RECORD_CAS_SCRIPT, 2, ...keys, ...args)
-    const copied = replicas === 0 ? 0 : commands.wait(replicas, COMMAND_TIMEOUT_MS / 2)
-    const [answer, copies] = await Promise.all([written, copied])
-    const [isWritten, record] = listOf(answer)
-    if (isWritten === 1 && copies < replicas) {
-      throw new Error(`only ${copies} of FLEET_ENGINE_REPLICAS have the record "${name}"`)
-    }
-    const told = toRecord(record)
-    // A value just written is not sent back.
-    return isWritten === 1
-      ? { isWritten: true, record: { ...told, value } }
-      : { isWritten: false, record: told }
-  }
-
-  onNews(listener: (name: string | null) => void): () => void {
-    const { news, channel } = this.#options
-    const onMessage = (_channel: string, text: string): void => {
-      if (text.startsWith(RECORD_NEWS)) listener(text.slice(RECORD_NEWS.length))
-    }
-    const onReady = (): void => {
-      // News may have been missed until it listens again. If that fails, it reconnects.
-      const listening = news.subscribe(channel)
-      void listening.then(() => listener(null)).catch(() => news.disconnect(true))
-    }
-    news.on('message', onMessage).on('ready', onReady)
-    return () => void news.off('message', onMessage).off('ready', onReady)
-  }
-
-  #keyOf(name: string): string {
-    return `${this.#options.prefix}:record:${name}`
   }
 }
 

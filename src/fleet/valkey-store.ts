@@ -14,7 +14,7 @@ import type { Beat, BeatAnswer, CasAnswer, FleetReading, Proposal } from './flee
 import type { FleetRecords } from './fleet-records.ts'
 import type { FleetSeal } from './fleet-seal.ts'
 import { readState, type StateReading } from './fleet-state.ts'
-import { isRecordNews, ValkeyRecords } from './valkey-records.ts'
+import { isRecordNews, valkeyRecords } from './valkey-records.ts'
 
 export interface ValkeyStoreOptions {
   readonly url: string
@@ -53,7 +53,7 @@ export class ValkeyStore {
     this.#news = new client(clientOptions(options.url, 'kiro-gateway-news'))
     for (const one of [this.#commands, this.#news]) boundReplies(one)
     countCommands(this.#commands, this.counts)
-    this.records = new ValkeyRecords({
+    this.records = valkeyRecords({
       commands: this.#commands,
       news: this.#news,
       prefix,

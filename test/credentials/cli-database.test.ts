@@ -2,7 +2,7 @@ import { chmodSync, closeSync, ftruncateSync, openSync, readFileSync, writeFileS
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
-import { CliDatabaseSource } from '../../src/credentials/cli-database.ts'
+import { cliDatabaseSource } from '../../src/credentials/cli-database.ts'
 import {
   type CliRows,
   makeCliDatabase,
@@ -43,7 +43,7 @@ function rig(t: Test, rows: CliRows, isReadonly = false) {
   const path = join(t.testdir(), 'data.sqlite3')
   makeCliDatabase(path, rows)
   const recorded = recordedLog()
-  const source = new CliDatabaseSource({
+  const source = cliDatabaseSource({
     path,
     ssoRegion: 'us-west-2',
     isReadonly,
@@ -52,7 +52,7 @@ function rig(t: Test, rows: CliRows, isReadonly = false) {
   return { path, source, ...recorded }
 }
 
-t.test('CliDatabaseSource.read()', (t) => {
+t.test('cliDatabaseSource().read()', (t) => {
   t.test('reads a social sign-in', async (t) => {
     const { source, lines } = rig(t, { auth: { [SOCIAL]: social } })
     t.match(await source.read(), {
@@ -170,7 +170,7 @@ t.test('CliDatabaseSource.read()', (t) => {
       [other, /has an unknown schema: the table "auth_kv" with "key" and "value" is missing\./],
       [columns, /has an unknown schema/]
     ] as const) {
-      const source = new CliDatabaseSource({ path, ssoRegion: 'us-east-1', isReadonly: false, log })
+      const source = cliDatabaseSource({ path, ssoRegion: 'us-east-1', isReadonly: false, log })
       const error = await t.rejects(source.read(), { code: 'GW_CONFIG_INVALID', message: problem })
       t.match(String(error), `KIRO_CLI_DB_FILE ${path}`)
       t.notMatch(String(error), 'secret')
@@ -221,7 +221,7 @@ t.test('CliDatabaseSource.read()', (t) => {
   t.end()
 })
 
-t.test('CliDatabaseSource.writeBack()', (t) => {
+t.test('cliDatabaseSource().writeBack()', (t) => {
   const later = Date.parse('2026-09-01T01:59:00Z')
 
   t.test('changes the tokens under their key, and keeps the rest', async (t) => {

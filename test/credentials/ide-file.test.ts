@@ -10,7 +10,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { IdeFileSource } from '../../src/credentials/ide-file.ts'
+import { ideFileSource } from '../../src/credentials/ide-file.ts'
 import { recordedLog } from '../helper/recorded-log.ts'
 
 const HASH = '0123456789abcdef0123456789abcdef01234567'
@@ -28,7 +28,7 @@ const companion = JSON.stringify({ clientId: 'ci', clientSecret: 'cs', expiresAt
 /** A source over a folder with `token.json`; companions are also looked for in its `cache`. */
 function createSource(dir: string, path = join(dir, 'token.json')) {
   const recorded = recordedLog()
-  const source = new IdeFileSource({
+  const source = ideFileSource({
     path,
     ssoRegion: 'us-east-1',
     log: recorded.log,
@@ -37,7 +37,7 @@ function createSource(dir: string, path = join(dir, 'token.json')) {
   return { source, ...recorded }
 }
 
-t.test('IdeFileSource.read()', (t) => {
+t.test('ideFileSource().read()', (t) => {
   t.test('joins the token with the registration beside it', async (t) => {
     const dir = t.testdir({ 'token.json': JSON.stringify(good), [`${HASH}.json`]: companion })
     const { source, lines } = createSource(dir)
@@ -93,7 +93,7 @@ t.test('IdeFileSource.read()', (t) => {
   t.end()
 })
 
-t.test('IdeFileSource.writeBack()', (t) => {
+t.test('ideFileSource().writeBack()', (t) => {
   const renewed = {
     authType: 'social',
     accessToken: 'a2',

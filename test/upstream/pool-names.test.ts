@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { HostNames } from '../../src/upstream/names/host-names.ts'
-import { HostsFile } from '../../src/upstream/names/hosts-file.ts'
+import { hostsSearch } from '../../src/upstream/names/hosts-file.ts'
 import { createNameLookup } from '../../src/upstream/names/name-lookup.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { NameServer } from '../helper/name-server.ts'
@@ -9,7 +9,7 @@ import { connectionPool, RecordedExchange } from '../helper/recorded-exchange.ts
 /** A pool whose names come from a server that the test rules, and an upstream that has one. */
 async function rig(t: Test) {
   const server = await NameServer.start(t, (_, type) => (type === 'A' ? ['127.0.0.1'] : []))
-  const hosts = new HostsFile('/nowhere/hosts')
+  const hosts = hostsSearch('/nowhere/hosts')
   const clock = { now: 1000 }
   const names = new HostNames({
     lookUp: createNameLookup({ servers: [server.address], hosts }),

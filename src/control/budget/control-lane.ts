@@ -9,7 +9,7 @@ import {
   type JsonResponse
 } from '../../upstream/call/json-exchange.ts'
 import { classifyFailure } from '../../upstream/classify.ts'
-import { PoolMetrics } from '../../upstream/connections/pool-metrics.ts'
+import { poolMeter } from '../../upstream/connections/pool-metrics.ts'
 import { ConnectionPool } from '../../upstream/connections/pool.ts'
 import { upstreamNames } from '../../upstream/names/host-names.ts'
 import { chooseProxy } from '../../upstream/proxy/proxy.ts'
@@ -20,9 +20,9 @@ export const CONTROL = 'control'
 
 /** Reserved connections for the primary's own calls (token, models, usage), which streams must never delay. */
 export class ControlLane {
+  readonly noteMetrics: () => void
   readonly #lease: Lease
   readonly #pool: ConnectionPool
-  readonly #metrics: PoolMetrics
 
   constructor(budget: Budget, config: Config, metrics: Metrics) {
     this.#pool = new ConnectionPool({
@@ -36,7 +36,7 @@ export class ControlLane {
       keepaliveExpiryMs: config.pool.keepaliveExpiryMs,
       onConnectionClosed: (seconds) => metrics.connectionSeconds.observe(seconds)
     })
-    this.#metrics = new PoolMetrics({ pool: this.#pool, metrics, owner: CONTROL })
+    this.noteMetrics = poolMeter(this.#pool, metrics, CONTROL)
     this.#lease = new Lease({
       send: (report) => budget.record({ type: 'report', member: CONTROL, report }),
       trimSockets: (max) => this.#pool.trim(max),
@@ -78,10 +78,6 @@ export class ControlLane {
 
   onConfig(config: Config): void {
     this.#pool.setKeepaliveExpiry(config.pool.keepaliveExpiryMs)
-  }
-
-  noteMetrics(): void {
-    this.#metrics.note()
   }
 
   async close(): Promise<void> {

@@ -2,7 +2,7 @@ import type { ToPrimary } from '../../ipc/channel.ts'
 import { SHOWN_METRICS } from '../../ipc/dashboard.ts'
 import type { LogStream } from '../../observe/logger.ts'
 import type { MetricsSnapshot } from '../../observe/snapshots.ts'
-import { PoolMetrics } from '../../upstream/connections/pool-metrics.ts'
+import { poolMeter } from '../../upstream/connections/pool-metrics.ts'
 import type { ResponsesSockets } from '../socket/responses-sockets.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
@@ -24,13 +24,13 @@ export interface WorkerMetricsOptions {
 export class WorkerMetrics {
   readonly #options: WorkerMetricsOptions
   #linesLost = 0
-  readonly #poolMetrics: PoolMetrics
+  readonly #notePool: () => void
   readonly #timer: NodeJS.Timeout
 
   constructor(options: WorkerMetricsOptions) {
     this.#options = options
     const { pool, metrics } = options.plane
-    this.#poolMetrics = new PoolMetrics({ pool, metrics, owner: options.worker })
+    this.#notePool = poolMeter(pool, metrics, options.worker)
     this.#timer = setInterval(() => void this.push(), PUSH_MS) // cannot reject
     this.#timer.unref()
   }
@@ -63,7 +63,7 @@ export class WorkerMetrics {
     metrics.gatedRequests.set(gated)
     metrics.longestWait.set(lease.longestWaitMs / 1000)
     this.#noteKeys()
-    this.#poolMetrics.note()
+    this.#notePool()
   }
 
   #noteGauges(): void {

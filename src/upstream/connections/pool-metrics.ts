@@ -1,24 +1,17 @@
 import type { Metrics } from '../../observe/metrics.ts'
 import type { ConnectionPool, PoolStats } from './pool.ts'
 
-export interface PoolMetricsOptions {
-  readonly pool: Pick<ConnectionPool, 'stats'>
-  readonly metrics: Metrics
-  /** The worker's slot, or `control` for the primary. */
-  readonly owner: string
-}
-
-export class PoolMetrics {
-  readonly #options: PoolMetricsOptions
-  #told: PoolStats
-
-  constructor(options: PoolMetricsOptions) {
-    this.#options = options
-    this.#told = options.pool.stats()
-  }
-
-  note(): void {
-    const { metrics, pool, owner: worker } = this.#options
+/**
+ * Returns a function that notes what the pool has, and what has come since the last call. `worker`: its slot, or
+ * `control` for the primary.
+ */
+export function poolMeter(
+  pool: Pick<ConnectionPool, 'stats'>,
+  metrics: Metrics,
+  worker: string
+): () => void {
+  let told: PoolStats = pool.stats()
+  return () => {
     const now = pool.stats()
     const { busy: active, idle, connecting, closing } = now
     for (const [state, count] of Object.entries({ active, idle, connecting, closing })) {
@@ -27,12 +20,12 @@ export class PoolMetrics {
     }
     metrics.openConnections.set({ http_connection_state: 'active' }, active)
     metrics.openConnections.set({ http_connection_state: 'idle' }, idle)
-    metrics.connectionReuse.inc(now.reused - this.#told.reused)
-    for (const [reason, count] of added(this.#told.openedFor, now.openedFor))
+    metrics.connectionReuse.inc(now.reused - told.reused)
+    for (const [reason, count] of added(told.openedFor, now.openedFor))
       metrics.connectionsOpened.inc({ reason }, count)
-    for (const [reason, count] of added(this.#told.closed, now.closed))
+    for (const [reason, count] of added(told.closed, now.closed))
       metrics.connectionsClosed.inc({ reason }, count)
-    this.#told = now
+    told = now
   }
 }
 

@@ -10,31 +10,22 @@ const SYSTEM_PATH =
 
 type Entries = ReadonlyMap<string, readonly HostAddress[]>
 
+/** Returns the addresses of a name in a hosts file; `null` if it has none. */
+export type HostsSearch = (name: string) => readonly HostAddress[] | null
+
 /**
- * The machine's hosts file, read again after a change, since container engines write it while we run. Read
- * synchronously: a slow disk that fills the thread pool must not delay connections.
+ * Searches the machine's hosts file, which is read again after a change, since container engines write it while we run.
+ * Read synchronously: a slow disk that fills the thread pool must not delay connections. An unreadable file counts as
+ * empty, as in the system's look-up.
  */
-export class HostsFile {
-  readonly #path: string
-  /** Bounded by MAX_BYTES. */
-  #entries: Entries = new Map()
-  #version = ''
-
-  constructor(path = SYSTEM_PATH) {
-    this.#path = path
-  }
-
-  find(name: string): readonly HostAddress[] | null {
-    this.#refresh()
-    return this.#entries.get(name) ?? null
-  }
-
-  /** An unreadable file counts as empty, as in the system's look-up. */
-  #refresh(): void {
-    const version = versionOf(this.#path)
-    if (version === this.#version) return
-    this.#version = version
-    this.#entries = parseHosts(readBeginning(this.#path))
+export function hostsSearch(path = SYSTEM_PATH): HostsSearch {
+  let entries: Entries = new Map() // bounded by MAX_BYTES
+  let version = ''
+  return (name) => {
+    const current = versionOf(path)
+    if (current !== version) entries = parseHosts(readBeginning(path))
+    version = current
+    return entries.get(name) ?? null
   }
 }
 

@@ -1,7 +1,7 @@
 import { Resolver } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import { HostsFile } from './hosts-file.ts'
+import { type HostsSearch, hostsSearch } from './hosts-file.ts'
 import { codeOf } from '../../shared/errors.ts'
 
 export interface HostAddress {
@@ -33,7 +33,7 @@ export class NameUnresolved extends Error {
 export interface NameLookupOptions {
   /** `address` or `address:port`; the system's if empty. */
   readonly servers?: readonly string[]
-  readonly hosts?: HostsFile
+  readonly hosts?: HostsSearch
   readonly timeoutMs?: number
 }
 
@@ -58,13 +58,13 @@ const DEFINITE: readonly string[] = ['ENOTFOUND', 'ENODATA', 'EBADNAME']
  * `/etc/resolv.conf`.
  */
 export function createNameLookup(options: NameLookupOptions = {}): NameLookup {
-  const { servers = [], hosts = new HostsFile(), timeoutMs = TIMEOUT_MS } = options
+  const { servers = [], hosts = hostsSearch(), timeoutMs = TIMEOUT_MS } = options
   return async (host, signal) => {
     signal.throwIfAborted()
     const family = isIP(host)
     if (family === 4 || family === 6) return { addresses: [{ address: host, family }], ttlMs: 0 }
     const name = host.toLowerCase().replace(/\.$/, '')
-    const own = hosts.find(name) ?? localAddresses(name)
+    const own = hosts(name) ?? localAddresses(name)
     if (own !== null) return { addresses: own, ttlMs: 0 }
     return askServers(name, { servers, timeoutMs }, signal)
   }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Metrics } from '../../../src/observe/metrics.ts'
 import { toPrometheusText } from '../../../src/observe/snapshots.ts'
-import { PoolMetrics } from '../../../src/upstream/connections/pool-metrics.ts'
+import { poolMeter } from '../../../src/upstream/connections/pool-metrics.ts'
 import type { PoolStats } from '../../../src/upstream/connections/pool.ts'
 
 const nothing: PoolStats = {
@@ -15,11 +15,11 @@ const nothing: PoolStats = {
   closed: {}
 }
 
-t.test('PoolMetrics adds what has come since it looked last', async (t) => {
+t.test('poolMeter() adds what has come since it looked last', async (t) => {
   const metrics = new Metrics()
   t.teardown(() => metrics.close())
   let stats: PoolStats = { ...nothing, openedFor: { first: 7 }, closed: { error: 3 } }
-  const told = new PoolMetrics({ pool: { stats: () => stats }, metrics, owner: '2' })
+  const note = poolMeter({ stats: () => stats }, metrics, '2')
   stats = {
     ...nothing,
     busy: 2,
@@ -28,8 +28,8 @@ t.test('PoolMetrics adds what has come since it looked last', async (t) => {
     reused: 5,
     closed: { error: 3, peer_fin: 4 }
   }
-  told.note()
-  told.note()
+  note()
+  note()
   const text = await toPrometheusText([await metrics.snapshot()])
   for (const line of [
     'upstream_connections{state="active"} 2',

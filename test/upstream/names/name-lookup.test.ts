@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import type { NetworkInterfaceInfo } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { HostsFile, parseHosts } from '../../../src/upstream/names/hosts-file.ts'
+import { hostsSearch, parseHosts } from '../../../src/upstream/names/hosts-file.ts'
 import {
   createNameLookup,
   type HostAddress,
@@ -12,11 +12,11 @@ import {
 import { NameServer } from '../../helper/name-server.ts'
 
 const never = new AbortController().signal
-const noHosts = new HostsFile('/nowhere/hosts')
+const noHosts = hostsSearch('/nowhere/hosts')
 
 function hostsFile(t: Test, text: string) {
   const path = join(t.testdir({ hosts: text }), 'hosts')
-  return { path, hosts: new HostsFile(path) }
+  return { path, hosts: hostsSearch(path) }
 }
 
 /** The interfaces of a machine with these IPv6 addresses. */
@@ -148,19 +148,19 @@ t.test('the hosts file', (t) => {
 
   t.test('is read again when it has changed, and may be missing', async (t) => {
     const { path, hosts } = hostsFile(t, '192.0.2.5 moved\n')
-    t.match(hosts.find('moved'), [{ address: '192.0.2.5' }])
+    t.match(hosts('moved'), [{ address: '192.0.2.5' }])
     writeFileSync(path, '192.0.2.77 moved # elsewhere\n')
-    t.match(hosts.find('moved'), [{ address: '192.0.2.77' }])
-    t.equal(noHosts.find('moved'), null)
-    t.equal(new HostsFile(t.testdir()).find('moved'), null, 'a folder')
+    t.match(hosts('moved'), [{ address: '192.0.2.77' }])
+    t.equal(noHosts('moved'), null)
+    t.equal(hostsSearch(t.testdir())('moved'), null, 'a folder')
   })
 
   t.test('is only read to a limit, and what is no address is passed over', async (t) => {
     const early = '192.0.2.5 early\n'
     const filler = `#${'-'.repeat(256 * 1024 - early.length - 2)}\n`
     const { hosts } = hostsFile(t, `${filler}${early}192.0.2.6 late\n`)
-    t.match(hosts.find('early'), [{ address: '192.0.2.5' }])
-    t.equal(hosts.find('late'), null)
+    t.match(hosts('early'), [{ address: '192.0.2.5' }])
+    t.equal(hosts('late'), null)
     t.same([...parseHosts('nonsense name\n\n  \n127.0.0.1\n').keys()], [])
   })
   t.end()
