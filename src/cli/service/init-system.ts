@@ -62,9 +62,8 @@ export interface InitSystem {
   /** Steps before and after the definition is written; none starts the service. */
   preparing(facts: ServiceFacts): Promise<readonly ServiceStep[]>
   enabling(facts: ServiceFacts): Promise<readonly ServiceStep[]>
-  /** Steps that stop it and make the system forget it, around the removal of the definition. */
-  disabling(facts: ServiceFacts | null): Promise<readonly ServiceStep[]>
-  forgetting(): Promise<readonly ServiceStep[]>
+  /** Steps that stop it, remove its definition and make the system forget it. */
+  removing(facts: ServiceFacts | null): Promise<readonly ServiceStep[]>
   start(): Promise<void>
   restart(): Promise<void>
   stop(): Promise<void>

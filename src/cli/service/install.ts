@@ -8,7 +8,7 @@ import { requirePort, waitForStart } from './health.ts'
 import { planInstallation } from './install-plan.ts'
 import type { Programs } from './programs.ts'
 import { lastRows } from './shown-log.ts'
-import { definitionStep, removalStep } from './steps.ts'
+import { definitionStep } from './steps.ts'
 import type { InitSystem, ServiceFacts, ServiceStep } from './init-system.ts'
 import {
   describe,
@@ -180,11 +180,7 @@ export async function uninstall(call: CommandCall, manager: InitSystem): Promise
   const { facts } = found
   if (manager.isSystem && process.getuid?.() !== 0)
     throw operatorError('A system service is removed by root: sudo kiro-gateway service uninstall')
-  const steps = [
-    ...(await manager.disabling(facts)),
-    removalStep(manager.file),
-    ...(await manager.forgetting())
-  ]
+  const steps = await manager.removing(facts)
   if (call.values['print'] === true) return print(terminal, steps)
   if (!(await agree(call, 'The service is stopped and removed:', steps))) return EXIT_FAILED
   const state = settingsOfService(facts)?.credentials.stateDir ?? null

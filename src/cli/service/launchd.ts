@@ -4,7 +4,7 @@ import { operatorError } from '../../shared/errors.ts'
 import { launchAgent } from './definition.ts'
 import { followLogFile, lastLinesOf, LOG_FILE } from './log-file.ts'
 import type { Programs } from './programs.ts'
-import { programStep } from './steps.ts'
+import { programStep, removalStep } from './steps.ts'
 import type {
   LineReader,
   LogQuery,
@@ -54,12 +54,9 @@ export class Launchd implements InitSystem {
     ]
   }
 
-  async disabling(): Promise<readonly ServiceStep[]> {
-    return (await this.#print()) === null ? [] : [this.#step('bootout', this.#target)]
-  }
-
-  async forgetting(): Promise<readonly ServiceStep[]> {
-    return []
+  async removing(): Promise<readonly ServiceStep[]> {
+    const isLoaded = (await this.#print()) !== null
+    return [...(isLoaded ? [this.#step('bootout', this.#target)] : []), removalStep(this.file)]
   }
 
   async start(): Promise<void> {

@@ -82,17 +82,13 @@ export class Systemd implements InitSystem {
     ]
   }
 
-  async disabling(facts: ServiceFacts | null): Promise<readonly ServiceStep[]> {
+  async removing(facts: ServiceFacts | null): Promise<readonly ServiceStep[]> {
     if (!this.isSystem) await this.#requireUserManager()
-    return [
-      this.#control('disable', '--quiet', '--now', UNIT),
-      ...(facts?.lingers === true ? [this.#linger('disable-linger')] : [])
-    ]
-  }
-
-  async forgetting(): Promise<readonly ServiceStep[]> {
     const reset = this.#systemctl('reset-failed', UNIT)
     return [
+      this.#control('disable', '--quiet', '--now', UNIT),
+      ...(facts?.lingers === true ? [this.#linger('disable-linger')] : []),
+      removalStep(this.file),
       this.#control('daemon-reload'),
       // Refused where it has not failed.
       { what: reset.join(' '), run: () => this.#programs.run(...reset) },
