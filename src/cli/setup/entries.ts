@@ -1,3 +1,4 @@
+import type { WrittenEntry } from './setup-memory.ts'
 import {
   depthOf,
   textHash,
@@ -13,15 +14,6 @@ export interface Entry {
   readonly value: unknown
   /** An existing value stays. */
   readonly isDefault?: true
-}
-
-/** Written value and its predecessor: enough for undo in a file that has changed since. */
-export interface WrittenEntry {
-  readonly path: Path
-  readonly hash: string
-  readonly before?: unknown
-  /** Leading path steps that existed before. */
-  readonly depth: number
 }
 
 function withMark(text: string, change: (text: string) => string): string {

@@ -5,19 +5,13 @@ import {
   rememberEntries,
   revertEntries,
   wantedEntries,
-  writeEntries,
-  type WrittenEntry
+  writeEntries
 } from './entries.ts'
+import type { FileRecord } from './setup-memory.ts'
 import { Json5Text, JsonText } from './text/json-text.ts'
 import { textHash, type Path, type TextFormat, valueOnPath } from './text/text-format.ts'
 import { TomlText } from './text/toml-text.ts'
 import { YamlText } from './text/yaml-text.ts'
-
-export interface FileRecord {
-  readonly original: string | null
-  readonly hash: string
-  readonly written: readonly WrittenEntry[]
-}
 
 export interface FilePlan {
   /** `null`: remove the file. */

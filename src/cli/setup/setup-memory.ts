@@ -19,17 +19,21 @@ const Remembered = Type.Object({
   /** Created folders, outermost first. */
   folders: Type.Array(Type.String()),
   hash: Type.String(),
+  /** Written values and their predecessors: enough for undo in a file that has changed since. */
   written: Type.Array(
     Type.Object({
       path: Type.Array(StepSchema),
       hash: Type.String(),
       before: Type.Optional(Type.Unknown()),
+      /** Leading path steps that existed before. */
       depth: Type.Integer({ minimum: 0 })
     })
   )
 })
 
 export type RememberedFile = Checked<typeof Remembered>
+export type FileRecord = Pick<RememberedFile, 'original' | 'hash' | 'written'>
+export type WrittenEntry = FileRecord['written'][number]
 
 /** Records in `setup/` of the state folder, private because originals may hold keys of other services. */
 export class SetupMemory {
