@@ -161,7 +161,7 @@ async function createGateway(
   await logLinks(log, config)
   const primary = new Primary({
     config: withUpstream(config, simulator?.url ?? null),
-    source: isSimulated ? await simulatedSource() : found,
+    source: isSimulated ? (await import('./credentials/sources.ts')).simulatorSource() : found,
     memory,
     isSimulated,
     workerEntry: ENTRY,
@@ -271,11 +271,6 @@ async function findSource(config: Config, log: Logger): Promise<CredentialSource
   if (source !== null || !config.isProduction || config.credentials.isKeyPassthrough) return source
   const { NO_CREDENTIALS: message } = await import('./config/cross-checks.ts')
   throw operatorError(message)
-}
-
-async function simulatedSource(): Promise<CredentialSource> {
-  const { simulatorSource } = await import('./credentials/sources.ts')
-  return simulatorSource()
 }
 
 function planFor(config: Config, limits: ContainerLimits, log: Logger): MemoryPlan {

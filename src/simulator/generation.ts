@@ -41,7 +41,7 @@ export function answerTo(view: RequestView, extras: Extras = PLAIN): Refusal | S
   const cachedTokens = extras.cachedTokens(inputTokens)
   const asked = { ...view, current: { ...view.current, content } }
   const { sign } = extras
-  const steps = writeScript({ view: asked, words, model, cachedTokens, inputTokens, sign })
+  const steps = writeScript(asked, { words, model, cachedTokens, inputTokens, sign })
   return { steps, words }
 }
 

@@ -34,10 +34,6 @@ interface ScriptFacts {
   readonly sign: Signer
 }
 
-export interface ScriptInput extends ScriptFacts {
-  readonly view: RequestView
-}
-
 interface Plan extends ScriptFacts {
   readonly text: string
   /** Nothing may be added to the text. */
@@ -59,7 +55,7 @@ export interface SimulatedCall {
  * Writes the answer, determined by the request alone (kiro-protocol §5.4). Keeps nothing of the request while it is played.
  * @throws {RangeError} for arguments that are nested too deeply to be written
  */
-export function writeScript({ view, ...facts }: ScriptInput): Generator<Step> {
+export function writeScript(view: RequestView, facts: ScriptFacts): Generator<Step> {
   const wished = findWishedCalls(lastWordsOf(view), offeredTools(view))
   const calls = wished.map(({ name, input }, index) => ({
     name,

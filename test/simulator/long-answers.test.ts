@@ -44,8 +44,8 @@ t.test('an answer is made while it is read, however long it is', async (t) => {
     const model = simulatedModel(view.modelId)
     if (model === undefined) throw new Error('no such model')
     const words = findControlWords(prompt)
-    const input = { view, words, model, inputTokens: 1, cachedTokens: 0, sign }
-    const script = alterAnswer(writeScript(input), words, FACTS)
+    const facts = { words, model, inputTokens: 1, cachedTokens: 0, sign }
+    const script = alterAnswer(writeScript(view, facts), words, FACTS)
     let last: Step | undefined
     for (let index = 0; index < 100; index++) last = script.next().value ?? undefined
     t.ok(JSON.stringify(last).length > 1000, prompt)

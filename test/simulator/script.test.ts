@@ -245,8 +245,8 @@ function script(
   const model = simulatedModel(view.modelId)!
   const words = findControlWords(content)
   const inputTokens = content.length
-  const input = { view, words, model, inputTokens, cachedTokens: 0, sign }
-  return [...alterAnswer(writeScript(input), words, { inputTokens, isFirst: true })]
+  const facts = { words, model, inputTokens, cachedTokens: 0, sign }
+  return [...alterAnswer(writeScript(view, facts), words, { inputTokens, isFirst: true })]
 }
 
 function faulty(word: string): Step[] {

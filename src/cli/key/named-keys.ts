@@ -23,7 +23,7 @@ import type { JsonObject } from '../../shared/json.ts'
 import { LOCK_PATIENCE_MS } from '../../shared/file-lock.ts'
 import { type CommandCall, EXIT_OK, textOption, UsageError } from '../command.ts'
 import { noSuchKey } from '../no-such-key.ts'
-import { otherStateNote, statePlace } from '../service/other-state.ts'
+import { noteOtherState } from '../service/other-state.ts'
 import { toUseJson, useOfKeys } from './key-use.ts'
 import { keyDetails, keyTable, toKeyJson } from './key-view.ts'
 import { stepsFor } from './next-steps.ts'
@@ -47,8 +47,7 @@ export async function addKey(call: CommandCall, text: string): Promise<number> {
   })
   tellMade(call, made, added)
   const { stateDir } = inspectConfig(call.env).config.credentials
-  const other = otherStateNote(statePlace(stateDir), `key add ${name}`)
-  if (other !== null) call.terminal.note(other)
+  noteOtherState(call, stateDir, `key add ${name}`)
   if (!call.isJson && keys.length === 1 && !hasOperatorKey(call)) {
     call.terminal.note(`From now on every request needs a key, yours too. ${MAKE_OPERATOR_KEY}`)
     call.terminal.note(SET_UP_AGAIN)

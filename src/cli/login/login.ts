@@ -18,7 +18,7 @@ import {
 import { WALL_CLOCK } from '../../credentials/renew.ts'
 import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from '../command.ts'
 import { Network } from '../network.ts'
-import { otherStateNote, statePlace } from '../service/other-state.ts'
+import { noteOtherState } from '../service/other-state.ts'
 import { type BrowserWay, loginByBrowser } from './browser.ts'
 import { Countdown } from './countdown.ts'
 import { offerBrowser } from './open-browser.ts'
@@ -79,8 +79,7 @@ paste the address at which it ends.
       terminal.write('Next: "kiro-gateway setup claude" (or another client), then "kiro-gateway".')
     }
     for (const line of shadows(config)) terminal.note(line)
-    const other = otherStateNote(statePlace(stateDir), 'login')
-    if (other !== null) terminal.note(other)
+    noteOtherState(call, stateDir, 'login')
     return EXIT_OK
   }
 }

@@ -38,14 +38,15 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   const program = programName({ entry: entryOf(process.argv[1] ?? ''), cwd: process.cwd() })
   using terminal = new ProcessTerminal(process, signal, { program, isJson: wantsJson(argv) })
   try {
-    return await runCommand(argv, { terminal, signal, readSettings, program })
+    return await runCommand(argv, {
+      terminal,
+      signal,
+      program,
+      readSettings: () => readEnvironment('.env')
+    })
   } finally {
     stop()
   }
-}
-
-function readSettings(): ReadEnvironment {
-  return readEnvironment('.env')
 }
 
 export function wantsJson(argv: readonly string[]): boolean {

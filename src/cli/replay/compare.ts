@@ -61,7 +61,7 @@ export function countEvents(answer: Buffer): number {
 function compareEvents(
   was: AnswerEvent | undefined,
   is: AnswerEvent | undefined
-): Pick<Difference, 'name' | 'pointer' | 'was' | 'is'> | null {
+): (Place & Pick<Difference, 'name'>) | null {
   const name = was?.name ?? is?.name ?? ''
   if (was === undefined || is === undefined) {
     return { name, pointer: '', was: was?.data ?? null, is: is?.data ?? null }
@@ -74,11 +74,7 @@ function compareEvents(
   return { name, ...place }
 }
 
-interface Place {
-  readonly pointer: string
-  readonly was: string | null
-  readonly is: string | null
-}
+type Place = Pick<Difference, 'pointer' | 'was' | 'is'>
 
 const MAX_DEPTH = 64
 

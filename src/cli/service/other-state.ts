@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { entryOf } from '../../shared/program-name.ts'
 import { isRoot } from './service-place.ts'
+import type { CommandCall } from '../command.ts'
 import { SYSTEM_PLACES } from './definition.ts'
 import { asService, SYSTEM_UNIT } from './systemd.ts'
 
@@ -20,8 +21,10 @@ export function otherStateNote(place: StatePlace, command: string): string | nul
   return `This is in ${place.stateDir}. The system service has its own in ${SYSTEM_PLACES.state}. For the service, run:\n  ${asService(command, place.entry)}`
 }
 
-/** Returns what this process and machine are. */
-export function statePlace(stateDir: string): StatePlace {
+/** Tells root where a command's state is, if the system service has another. */
+export function noteOtherState({ terminal }: CommandCall, stateDir: string, command: string): void {
   const entry = entryOf(process.argv[1] ?? '')
-  return { isRoot: isRoot(), hasService: existsSync(SYSTEM_UNIT), stateDir, entry }
+  const place = { isRoot: isRoot(), hasService: existsSync(SYSTEM_UNIT), stateDir, entry }
+  const note = otherStateNote(place, command)
+  if (note !== null) terminal.note(note)
 }

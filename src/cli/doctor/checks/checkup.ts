@@ -1,7 +1,6 @@
 import type { Environment, InspectedConfig } from '../../../config/load.ts'
 import type { Config } from '../../../config/settings.ts'
-import type { AuthType, CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
-import { isRegion, resolveApiRegion } from '../../../kiro/wire/hosts.ts'
+import type { CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
 import { unlessAborted } from '../../../shared/errors.ts'
 import { type DoctorFinding, found } from './finding.ts'
 import { type KnownSignIn, readSignIn, withProfile } from './known-sign-in.ts'
@@ -69,27 +68,6 @@ export class Checkup implements AsyncDisposable {
   visits(): Promise<readonly Visit[]> {
     this.#visits ??= this.#visitAll()
     return this.#visits
-  }
-
-  async placeOfSignIn(): Promise<{
-    readonly authType: AuthType | null
-    readonly ssoRegion: string
-    readonly apiRegion: string
-    readonly idpUrl: string | null
-  }> {
-    const { stored, idpUrl } = await this.signIn()
-    const { region, apiRegion, profileArn } = this.config.credentials
-    const ssoRegion = stored?.ssoRegion ?? region
-    return {
-      authType: stored?.authType ?? null,
-      idpUrl,
-      ssoRegion: isRegion(ssoRegion) ? ssoRegion : region,
-      apiRegion: resolveApiRegion({
-        explicit: stored?.apiRegion ?? apiRegion,
-        profileArn: stored?.profileArn ?? profileArn,
-        ssoRegion
-      })
-    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {

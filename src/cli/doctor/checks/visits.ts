@@ -1,4 +1,11 @@
-import { desktopUrl, hostsFor, managementUrl, oidcUrl } from '../../../kiro/wire/hosts.ts'
+import {
+  desktopUrl,
+  hostsFor,
+  isRegion,
+  managementUrl,
+  oidcUrl,
+  resolveApiRegion
+} from '../../../kiro/wire/hosts.ts'
 import { asGatewayError } from '../../../shared/errors.ts'
 import { chooseProxy } from '../../../upstream/proxy/proxy.ts'
 import { readCertificate } from './certificate.ts'
@@ -11,7 +18,16 @@ const CERTIFICATE_TIMEOUT_MS = 3_000
 export async function usedHosts(checkup: Checkup): Promise<readonly UsedHost[]> {
   const { config } = checkup
   const { upstream } = config
-  const { apiRegion, ssoRegion, authType, idpUrl } = await checkup.placeOfSignIn()
+  const { stored, idpUrl } = await checkup.signIn()
+  const { region, apiRegion: setRegion, profileArn } = config.credentials
+  const authType = stored?.authType ?? null
+  const toldRegion = stored?.ssoRegion ?? region
+  const ssoRegion = isRegion(toldRegion) ? toldRegion : region
+  const apiRegion = resolveApiRegion({
+    explicit: stored?.apiRegion ?? setRegion,
+    profileArn: stored?.profileArn ?? profileArn,
+    ssoRegion: toldRegion
+  })
   const [first, ...others] = hostsFor({ apiRegion }, upstream)
   const renewal = {
     social: { url: desktopUrl(ssoRegion, '/refreshToken', upstream), setting: 'KIRO_AUTH_URL' },
