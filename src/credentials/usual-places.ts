@@ -38,7 +38,11 @@ export async function findCredentialSource(
   const { log } = options
   const { source, places } = await lookForSource(settings, options)
   const passedOver = places.filter(({ problem }) => problem !== null)
-  if (source === null && settings.isLoginWanted) return awaited(settings, log)
+  if (source === null && settings.isLoginWanted) {
+    const { stateDir, region } = settings
+    await prepareSignIn(stateDir)
+    return awaitedSignIn(stateDir, { region, log })
+  }
   if (source !== null && places.length > 0) {
     log.info({ source: source.name, passedOver }, 'credentials found')
   } else if (passedOver.length > 0) log.warn({ passedOver }, 'no usable credentials found')
@@ -53,14 +57,6 @@ export async function lookForSource(
   const source = createCredentialSource(settings, options.log)
   if (source !== null || settings.creds === 'none') return { source, places: [] }
   return searchUsualPlaces(settings, options)
-}
-
-async function awaited(
-  { stateDir, region }: Config['credentials'],
-  log: Pick<Logger, 'warn'>
-): Promise<CredentialSource> {
-  await prepareSignIn(stateDir)
-  return awaitedSignIn(stateDir, { region, log })
 }
 
 /** Looks for `kiro-gateway login`, Kiro IDE, kiro-cli, Amazon Q, in this order; the first usable one wins. */

@@ -111,9 +111,8 @@ export function nextRefresh(state: RefreshState, event: RefreshEvent): RefreshSt
     case 'asked':
       return { ...state, turn: turnOf(event) }
     case 'granted':
-      return turn === null ? state : { ...state, turn: { ...turn, stage: 'granted' } }
     case 'presented':
-      return turn === null ? state : { ...state, turn: { ...turn, stage: 'presented' } }
+      return turn === null ? state : { ...state, turn: { ...turn, stage: event.type } }
     case 'lost':
       if (turn === null) return state
       return { ...state, turn: { ...turn, stage: 'lost' }, lost: state.lost + 1 }

@@ -87,14 +87,8 @@ async function gatewayOf(path: string): Promise<Pick<Stats, 'uid' | 'gid'> | nul
   return process.geteuid?.() === 0 ? stat(dirname(path)) : null
 }
 
-export interface MadeKey {
-  /** Shown once and stored nowhere. */
-  readonly text: string
-  readonly sha256: string
-}
-
-/** Makes a key of 256 random bits. The prefix is for people and for secret scanners. */
-export function makeKey(): MadeKey {
+/** Makes a key of 256 random bits, shown once and stored nowhere. Its prefix is for people and for secret scanners. */
+export function makeKey() {
   const text = `kgw_${randomBytes(32).toString('base64url')}`
   return { text, sha256: createHash('sha256').update(text).digest('hex') }
 }
