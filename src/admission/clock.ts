@@ -49,7 +49,7 @@ export class WaitClock {
 }
 
 /** Node fires longer delays at once. */
-const LONGEST_DELAY_MS = 2 ** 31 - 1
+export const LONGEST_DELAY_MS = 2 ** 31 - 1
 
 /** One timer for many deadlines. It may fire before the earliest, never after. */
 export class DeadlineTimer {

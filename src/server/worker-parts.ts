@@ -1,4 +1,3 @@
-import type { RequestListener } from 'node:http'
 import { followOpenFiles } from '../config/container.ts'
 import type { Config } from '../config/settings.ts'
 import { Sessions } from '../dashboard/session.ts'
@@ -7,7 +6,7 @@ import type { EndedSession } from '../ipc/dashboard.ts'
 import type { ClusterStatus, WorkerStart } from '../ipc/messages.ts'
 import type { KnownKeys } from '../keys/key.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
-import { createLogger, type Logger, type LogStream } from '../observe/logger.ts'
+import { createLogger, type LogStream } from '../observe/logger.ts'
 import { RefusalLog } from '../observe/refusal-log.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { describeBadRequest, refuseCrowd } from './http/app-errors.ts'
@@ -20,23 +19,10 @@ import { WorkerMetrics } from './http/worker-metrics.ts'
 import { takesWebSocket } from './http/socket-routes.ts'
 import { KeptConversations } from './socket/kept-conversations.ts'
 import { ResponsesSockets } from './socket/responses-sockets.ts'
-import { createDataPlane, type OwnPlane, type Surroundings } from './worker/data-plane.ts'
+import { createDataPlane, type Surroundings } from './worker/data-plane.ts'
 import { LoadWatch } from './worker/load-watch.ts'
 
-/** Everything of a worker that serves requests, wired. */
-export interface Parts {
-  readonly plane: OwnPlane
-  readonly listener: Listener
-  readonly connections: ClientConnections
-  readonly sockets: ResponsesSockets
-  readonly metrics: WorkerMetrics
-  readonly pages: DashboardPages
-  readonly sessions: Sessions
-  readonly log: Logger
-  readonly refusals: RefusalLog
-  readonly current: Current
-  readonly app: RequestListener
-}
+export type Parts = ReturnType<typeof createParts>
 
 export interface Current {
   config: Config
@@ -63,10 +49,11 @@ export function authenticatorOf({
   })
 }
 
+/** Wires everything of a worker that serves requests. */
 export function createParts(
   start: WorkerStart,
   surroundings: Omit<Surroundings, 'log' | 'current'> & { readonly logStream: LogStream }
-): Parts {
+) {
   const { channel, logStream, pulse } = surroundings
   const { config, memory, workerId, catalogue, knownKeys, status } = start
   const log = createLogger(config.observe.level, { worker: workerId }, logStream)
@@ -81,10 +68,8 @@ export function createParts(
       // Equal parts, as of the memory that it is lent from: a larger one could not be had in one worker.
       maxBytes: () => current.config.webSocket.keptBytes / memory.workers
     }),
-    places: {
-      ask: (open) => pulse.ask({ type: 'socket-place.wanted', open }).catch(() => false), // it is silent
-      tell: (open) => channel.send({ type: 'sockets.open', open })
-    },
+    channel,
+    pulse,
     isEnding: () => current.status.isEnding
   })
   const metrics = new WorkerMetrics({

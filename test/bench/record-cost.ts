@@ -5,7 +5,7 @@ import { noGrant } from '../../src/ipc/allowance.ts'
 import { Channel } from '../../src/ipc/channel.ts'
 import type { FromWorker, ToWorker } from '../../src/ipc/messages.ts'
 import { BUILT_IN_MODELS } from '../../src/kiro/models/models.ts'
-import { type Charge, KeyLimits } from '../../src/server/primary/key-limits.ts'
+import { type Charge, type KeyLimits, TurnLimits } from '../../src/server/primary/key-limits.ts'
 import { WorkerPrices } from '../../src/keys/prices.ts'
 import { Progress } from '../../src/server/worker/open-turns.ts'
 import {
@@ -75,18 +75,18 @@ const { signal } = new AbortController()
 function limitsWith(allowances: Allowances, prices: WorkerPrices): KeyLimits {
   const grant = noGrant(`${KEY.id}/credits`)
   allowances.onGrants([{ ...grant, seq: 1, period: 1, granted: 1e12, ahead: 1e6 }])
-  return new KeyLimits({
+  return {
     allowances,
     prices,
     pool: () => ({ poolTimeoutMs: null, maxWaiting: 0 }),
     models: () => BUILT_IN_MODELS,
     unread: new MemoryBudget(0, 0)
-  })
+  }
 }
 
 /** What a request of that key does for its limit, from its admission to the end of its call. */
 async function reserve(limits: KeyLimits, arrivedAt: number): Promise<Charge | null> {
-  const own = limits.of(KEY)
+  const own = new TurnLimits(KEY, limits)
   await own.admit({ arrivedAt, signal })
   const request = { model: 'claude-sonnet-4.5', inputTokens: 21_500 }
   const charge = await own.reserve(request, { arrivedAt, signal })

@@ -1,4 +1,5 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { invalidBody } from '../../dialects/plan/json-body.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import type { RefusalLog } from '../../observe/refusal-log.ts'
@@ -146,8 +147,7 @@ export function routesOf(
 /** RFC 9112 §3.2; Node's own answer would have no dialect. */
 function refuseWithoutHost({ headers, httpVersion }: IncomingMessage): void {
   if (headers.host !== undefined || httpVersion !== '1.1') return
-  const message = 'An HTTP/1.1 request needs a Host header.'
-  throw new GatewayError('GW_BODY_INVALID', undefined, { message })
+  throw invalidBody('An HTTP/1.1 request needs a Host header.')
 }
 
 function setHeaders(

@@ -88,10 +88,10 @@ async function serveExport(
     const { timeoutMs } = PATIENCE
     const body = await readSmallBytes(request, { maxBytes: declared, timeoutMs }).catch(unlessGone)
     thank(taken)
-    if (body === null) return room.release()
+    if (body === null) return room[Symbol.dispose]()
     relay.forward({ path, contentType, contentEncoding: encoding ?? null, body }, room)
   } catch (cause) {
-    room.release()
+    room[Symbol.dispose]()
     throw cause
   }
 }

@@ -24,11 +24,7 @@ const TYPES: ReadonlyMap<string, string> = new Map([
   ['.html', 'text/html; charset=utf-8'],
   ['.css', 'text/css; charset=utf-8'],
   ['.js', 'text/javascript; charset=utf-8'],
-  ['.svg', 'image/svg+xml'],
-  ['.png', 'image/png'],
-  ['.ico', 'image/x-icon'],
-  ['.woff2', 'font/woff2'],
-  ['.webmanifest', 'application/manifest+json']
+  ['.svg', 'image/svg+xml']
 ])
 
 const NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,100}$/

@@ -23,6 +23,7 @@ import { exchangeJson, type JsonCall } from '../../upstream/call/json-exchange.t
 import type { DataPlane } from '../worker/data-plane.ts'
 import { type KeyTrials, NEW_KEYS_PLACE } from '../primary/key-trials.ts'
 import { AccountClient, type CredentialClient } from '../primary/account-access.ts'
+import { goneSignal } from './router.ts'
 
 interface BroughtKey {
   readonly key: string
@@ -89,15 +90,42 @@ export class PassthroughKeys {
   planeOf(key: BroughtKey, response: AskedOn): DataPlane {
     const known = this.#accountOf(key)
     const { account, calibration } = known
-    const credentials = new KeyCredential(key, {
-      region: () => known.region,
-      findRegion: (signal) => this.#regionOf(key, known, signal),
-      trials: this.#trials,
-      vouch: this.#vouch,
-      response
-    })
+    const credentials = this.#credentialOf(key, known, response)
     const own = { credentials, account, calibration, models: known }
     return { ...this.#plane, ...own }
+  }
+
+  /** A key is good from the upstream's first acceptance until a refusal: it is never renewed. */
+  #credentialOf(key: BroughtKey, known: KeyAccount, response: AskedOn): CredentialClient {
+    const trials = this.#trials
+    let trial: Disposable | null = null
+    response.once('close', () => trial?.[Symbol.dispose]())
+    /** @throws {GatewayError} as `KeyTrials.admit()` */
+    const admit = async (signal: AbortSignal): Promise<Disposable | null> => {
+      const admitted = await trials.admit(key.name, signal)
+      if (response.closed) admitted?.[Symbol.dispose]() // meanwhile
+      signal.throwIfAborted()
+      return admitted
+    }
+    const current = (): CredentialSnapshot => snapshotOf(key, known.region ?? DEFAULT_REGION)
+    return {
+      problem: null,
+      current,
+      usable: current,
+      ready: async (signal) => {
+        trial ??= await admit(signal)
+        const region = known.region ?? (await this.#regionOf(key, known, signal))
+        return snapshotOf(key, region)
+      },
+      renew: (_refused, _signal, isNamed) =>
+        Promise.reject(isNamed ? trials.refuse(key.name) : keyDoubted()),
+      accepted: () => {
+        trials.accept(key.name)
+        this.#vouch(response.req.socket)
+      },
+      // The account is its client's; the next request hears it again.
+      reportSuspended: () => {}
+    }
   }
 
   /**
@@ -239,73 +267,11 @@ export class PassthroughKeys {
   }
 }
 
-/** A key is good from the upstream's first acceptance until a refusal: it is never renewed. */
-class KeyCredential implements CredentialClient {
-  readonly problem = null
-  readonly #key: BroughtKey
-  readonly #home: KeyHome
-  #trial: Disposable | null = null
-
-  constructor(key: BroughtKey, home: KeyHome) {
-    this.#key = key
-    this.#home = home
-    home.response.once('close', () => this.#trial?.[Symbol.dispose]())
-  }
-
-  current(): CredentialSnapshot {
-    return snapshotOf(this.#key, this.#home.region() ?? DEFAULT_REGION)
-  }
-
-  usable(): CredentialSnapshot {
-    return this.current()
-  }
-
-  /** @throws {GatewayError} as `KeyTrials.admit()` */
-  async ready(signal: AbortSignal): Promise<CredentialSnapshot> {
-    this.#trial ??= await this.#admit(signal)
-    const region = this.#home.region() ?? (await this.#home.findRegion(signal))
-    return snapshotOf(this.#key, region)
-  }
-
-  async #admit(signal: AbortSignal): Promise<Disposable | null> {
-    const { trials, response } = this.#home
-    const trial = await trials.admit(this.#key.name, signal)
-    if (response.closed) trial?.[Symbol.dispose]() // meanwhile
-    signal.throwIfAborted()
-    return trial
-  }
-
-  renew(
-    _refused: CredentialSnapshot,
-    _signal: AbortSignal,
-    isNamed: boolean
-  ): Promise<CredentialSnapshot> {
-    return Promise.reject(isNamed ? this.#home.trials.refuse(this.#key.name) : keyDoubted())
-  }
-
-  accepted(): void {
-    const { trials, vouch, response } = this.#home
-    trials.accept(this.#key.name)
-    vouch(response.req.socket)
-  }
-
-  /** The account is its client's; the next request hears it again. */
-  reportSuspended(): void {}
-}
-
 /** A refusal without a reason may not be about the key: its next request is sent, too. */
 function keyDoubted(): GatewayError {
   const message =
     'The upstream refused the request without a body, so the reason is unknown. If other requests with this Kiro API key fail, too, make a new key in Kiro.'
   return new GatewayError('GW_UPSTREAM_AUTH', undefined, { message })
-}
-
-interface KeyHome {
-  readonly region: () => string | null
-  readonly findRegion: (signal: AbortSignal) => Promise<string>
-  readonly trials: KeyTrials
-  readonly vouch: (socket: Socket) => void
-  readonly response: AskedOn
 }
 
 /** The client's end of a request. */
@@ -324,10 +290,4 @@ function snapshotOf({ key, name }: BroughtKey, apiRegion: string): CredentialSna
     apiRegion,
     expiresAt: null
   }
-}
-
-function goneSignal(response: ServerResponse): AbortSignal {
-  const gone = new AbortController()
-  response.once('close', () => gone.abort(new GatewayError('GW_CLIENT_CLOSED')))
-  return gone.signal
 }

@@ -18,11 +18,11 @@ import { GatewayError } from '../../shared/errors.ts'
 import { type FailureCode, failureOf } from '../../shared/failures.ts'
 import { version } from '../../shared/version.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
-import type { Wish } from '../primary/key-limits.ts'
+import { limitsHere, type Wish } from '../primary/key-limits.ts'
 import type { PassthroughKeys } from './passthrough-keys.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { Authenticator } from './auth.ts'
-import { type Route, type RoutedRequest, sendJson } from './router.ts'
+import { goneSignal, type Route, type RoutedRequest, sendJson } from './router.ts'
 import { toIso } from '../../shared/dates.ts'
 
 export const HEALTH_PATHS: ReadonlySet<string> = new Set(['/health', '/healthz', '/livez'])
@@ -201,7 +201,7 @@ export function usageRoutes(
   const serve = async (routed: RoutedRequest): Promise<void> => {
     const { namedKey, kiroKey, response } = routed
     if (namedKey !== null) {
-      await plane.limits.here(namedKey)?.admit(wishOf(routed))
+      await limitsHere(namedKey, plane.limits)?.admit(wishOf(routed))
       const [own] = await keyUsage(namedKey.id)
       if (own === undefined) throw new GatewayError('GW_KEY_REVOKED', 'gone meanwhile')
       return sendJson(routed, 200, { object: 'usage', unit: 'credits', ...toKeyAnswer(own) })
@@ -221,9 +221,7 @@ export function usageRoutes(
 }
 
 export function wishOf({ response }: RoutedRequest): Wish {
-  const gone = new AbortController()
-  response.once('close', () => gone.abort(new GatewayError('GW_CLIENT_CLOSED')))
-  return { arrivedAt: monotonicNow(), signal: gone.signal }
+  return { arrivedAt: monotonicNow(), signal: goneSignal(response) }
 }
 
 function toAnswer(usage: AccountUsage) {
@@ -259,14 +257,10 @@ function toOutlookAnswer(outlook: PlanOutlook | null) {
       today: toGrowthAnswer(today),
       since: { at: new Date(since.at).toISOString(), ...toGrowthAnswer(since) }
     },
-    forecast: forecast === null ? null : toForecastAnswer(forecast)
-  }
-}
-
-function toForecastAnswer({ perDay, usedUpAt }: NonNullable<PlanOutlook['forecast']>) {
-  return {
-    per_day: Math.round(perDay) / MICROS_PER_CREDIT,
-    used_up_at: toIso(usedUpAt)
+    forecast: forecast && {
+      per_day: Math.round(forecast.perDay) / MICROS_PER_CREDIT,
+      used_up_at: toIso(forecast.usedUpAt)
+    }
   }
 }
 

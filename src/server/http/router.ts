@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import findMyWay from 'find-my-way'
 import type { NamedKey } from '../../keys/key.ts'
+import { invalidBody } from '../../dialects/plan/json-body.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { KiroKey } from './auth.ts'
@@ -79,9 +80,7 @@ export class Router {
 }
 
 function refusePath(what: string): never {
-  throw new GatewayError('GW_BODY_INVALID', undefined, {
-    message: `The path of the request ${what}.`
-  })
+  throw invalidBody(`The path of the request ${what}.`)
 }
 
 export function sendJson(
@@ -92,4 +91,11 @@ export function sendJson(
 ): void {
   const headers = { 'content-type': 'application/json; charset=utf-8', ...more }
   answerEarly(request, response, { status, headers, body: JSON.stringify(answer) })
+}
+
+/** Aborts when the client has left, or has its answer. */
+export function goneSignal(response: ServerResponse): AbortSignal {
+  const gone = new AbortController()
+  response.once('close', () => gone.abort(new GatewayError('GW_CLIENT_CLOSED')))
+  return gone.signal
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { randomUUID } from 'node:crypto'
 import { createWriter, Dialects, dialectOf } from '../../dialects/dialect.ts'
 import { toText } from '../../dialects/answer/answer-writer.ts'
+import { invalidBody } from '../../dialects/plan/json-body.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { GatewayError, type GatewayErrorOptions } from '../../shared/errors.ts'
 import { parseJsonObject } from '../../shared/json.ts'
@@ -88,17 +89,13 @@ const SOCKET_KEY = /^[+/0-9A-Za-z]{22}==$/
 /** `ws` would refuse these without a dialect. @throws {GatewayError} GW_BODY_INVALID */
 function refuseOthers({ headers }: IncomingMessage): void {
   const protocols = headers['sec-websocket-protocol']
-  if (protocols !== undefined && !arePlainProtocols(protocols)) {
-    throw new GatewayError('GW_BODY_INVALID', undefined, {
-      message: 'The header sec-websocket-protocol must be a list of different names.'
-    })
-  }
+  if (protocols !== undefined && !arePlainProtocols(protocols))
+    throw invalidBody('The header sec-websocket-protocol must be a list of different names.')
   const hasKey = SOCKET_KEY.test(headers['sec-websocket-key'] ?? '')
   if (hasKey && headers['sec-websocket-version'] === '13') return
-  throw new GatewayError('GW_BODY_INVALID', undefined, {
-    message:
-      'This is not a WebSocket handshake of version 13. It needs the headers sec-websocket-key and sec-websocket-version: 13.'
-  })
+  throw invalidBody(
+    'This is not a WebSocket handshake of version 13. It needs the headers sec-websocket-key and sec-websocket-version: 13.'
+  )
 }
 
 const PROTOCOL = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/

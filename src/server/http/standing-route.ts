@@ -1,6 +1,7 @@
 import { toUsageAnswer } from '../../dialects/anthropic-messages/standing.ts'
 import { planTotals } from '../../kiro/wire/account-usage.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
+import { limitsHere } from '../primary/key-limits.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import { wishOf, type Sources } from './read-routes.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
@@ -34,7 +35,7 @@ export function standingRoute(
   }
   const serve = async (routed: RoutedRequest): Promise<void> => {
     const { namedKey, response } = routed
-    if (namedKey !== null) await plane.limits.here(namedKey)?.admit(wishOf(routed))
+    if (namedKey !== null) await limitsHere(namedKey, plane.limits)?.admit(wishOf(routed))
     const answer = toUsageAnswer(await amounts(routed))
     response.setHeader('cache-control', 'no-store')
     sendJson(routed, 200, answer)

@@ -207,9 +207,7 @@ export interface AccountClientOptions {
 
 /** The account as refusals show it; the primary gathers what all workers hear. */
 export class AccountClient {
-  readonly #channel: ToPrimary
-  readonly #pause: AccountClientOptions['pause']
-  readonly #refuseWaiting: AccountClientOptions['refuseWaiting']
+  readonly #options: AccountClientOptions
   readonly #overageKeys: () => ReadonlySet<string>
   readonly #now: () => number
   #status = GOOD_STATUS
@@ -218,15 +216,12 @@ export class AccountClient {
   #heard: AccountBar | null = null
 
   constructor(options: AccountClientOptions) {
-    const { channel, status, pause, refuseWaiting, now = () => Date.now() } = options
-    this.#channel = channel
-    this.#pause = pause
-    this.#refuseWaiting = refuseWaiting
+    this.#options = options
     this.#overageKeys = options.overageKeys ?? (() => NO_KEYS)
     this.#planBar = options.planBar ?? null
     this.#planStanding = options.planStanding ?? null
-    this.#now = now
-    this.onStatus(status)
+    this.#now = options.now ?? (() => Date.now())
+    this.onStatus(options.status)
   }
 
   /** Why requests of this key cannot be served; `null` if they can. */
@@ -288,7 +283,7 @@ export class AccountClient {
     const now = this.#now()
     this.#status = status
     this.#heard = null
-    if (isNews && pausedUntil > now) this.#pause(pausedUntil - now)
+    if (isNews && pausedUntil > now) this.#options.pause(pausedUntil - now)
     this.refuseOthers()
   }
 
@@ -305,9 +300,12 @@ export class AccountClient {
     // Earlier calls tell nothing new, and less exactly.
     const isKnown = this.#status.bars.some((one) => one.bar === bar && one.until > now)
     if (isKnown) return told.with({ retryAfterS: ms / 1000 })
-    this.#channel.send({ type: 'account.refused', refusal: { bar, code, reason, retryAfterS } })
+    this.#options.channel.send({
+      type: 'account.refused',
+      refusal: { bar, code, reason, retryAfterS }
+    })
     if (isWaitedFor(bar, ms)) {
-      this.#pause(ms)
+      this.#options.pause(ms)
       return told
     }
     this.#heard = { bar, code, until: now + ms }
@@ -318,10 +316,10 @@ export class AccountClient {
   /** Refuses waiting requests that lost their rights. Call when keys have changed. */
   refuseOthers(): void {
     const { problem, planProblem } = this
-    if (problem !== null) this.#refuseWaiting(problem, () => true)
+    if (problem !== null) this.#options.refuseWaiting(problem, () => true)
     else if (planProblem !== null) {
       const may = this.#overageKeys()
-      this.#refuseWaiting(planProblem, (key) => !may.has(key))
+      this.#options.refuseWaiting(planProblem, (key) => !may.has(key))
     }
   }
 

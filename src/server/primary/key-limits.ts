@@ -1,4 +1,4 @@
-import { monotonicNow } from '../../admission/clock.ts'
+import { LONGEST_DELAY_MS, monotonicNow } from '../../admission/clock.ts'
 import type { Allowances, Share } from '../../admission/allowances.ts'
 import { Permit } from '../../admission/lease.ts'
 import type { MemoryBudget } from '../../admission/memory-budget.ts'
@@ -20,7 +20,8 @@ import type { Standing } from '../../shared/standing.ts'
 /** An allowance beyond the highest limit is that of a key whose limit was taken away meanwhile. */
 const MOST_MICROS = MAX_CREDITS * MICROS_PER_CREDIT
 
-export interface KeyLimitsOptions {
+/** Counts and settings that the limits of all keys are made of. */
+export interface KeyLimits {
   readonly allowances: Allowances
   readonly prices: Pick<WorkerPrices, 'estimate' | 'watch'>
   readonly pool: () => Pick<Config['pool'], 'poolTimeoutMs' | 'maxWaiting'>
@@ -30,43 +31,31 @@ export interface KeyLimitsOptions {
   readonly now?: () => number
 }
 
-export class KeyLimits {
-  readonly #options: KeyLimitsOptions
-
-  constructor(options: KeyLimitsOptions) {
-    this.#options = options
-  }
-
-  /** Limits of a key that `hasLimits()`. */
-  of(key: NamedKey): TurnLimits {
-    return new TurnLimits(key, { ...this.#options, isHere: false })
-  }
-
-  /** `null` for a key without limits. */
-  here(key: NamedKey): TurnLimits | null {
-    if (!hasCounts(key)) return null
-    return new TurnLimits(key, { ...this.#options, isHere: true })
-  }
-}
-
-interface TurnLimitsOptions extends KeyLimitsOptions {
-  /** Answered without the upstream: costs no credits, and as many may run besides the others. */
-  readonly isHere: boolean
-}
-
 export interface Wish {
   /** `monotonicNow()` of the request's arrival. */
   readonly arrivedAt: number
   readonly signal: AbortSignal
 }
 
+/**
+ * Returns the limits of a request that is answered without the upstream: it costs no credits, and as many may run besides
+ * the others. `null` for a key without limits.
+ */
+export function limitsHere(key: NamedKey, options: KeyLimits): TurnLimits | null {
+  return hasCounts(key) ? new TurnLimits(key, options, true) : null
+}
+
+/** Limits of a key that `hasLimits()`, for one request. */
 export class TurnLimits {
   readonly #key: NamedKey
-  readonly #options: TurnLimitsOptions
+  readonly #options: KeyLimits
+  readonly #isHere: boolean
 
-  constructor(key: NamedKey, options: TurnLimitsOptions) {
+  /** `isHere`: see `limitsHere()`. */
+  constructor(key: NamedKey, options: KeyLimits, isHere = false) {
     this.#key = key
     this.#options = options
+    this.#isHere = isHere
   }
 
   /**
@@ -75,8 +64,8 @@ export class TurnLimits {
    * `Allowances.take()`
    */
   async admit({ arrivedAt, signal }: Wish): Promise<void> {
-    const { allowances, isHere } = this.#options
-    if (!isHere) this.#checkCredits()
+    const { allowances } = this.#options
+    if (!this.#isHere) this.#checkCredits()
     if (this.#key.requestsPerMinute === null) return
     const refusal = (status: AllowanceStatus): GatewayError => tooOften(this.#key, status)
     const part = { name: this.#nameOf('requests'), amount: 1, arrivedAt, refusal } as const
@@ -85,7 +74,7 @@ export class TurnLimits {
 
   #nameOf(kind: 'requests' | 'streams'): AllowanceName {
     const { id } = this.#key
-    return this.#options.isHere ? `${id}/here/${kind}` : `${id}/${kind}`
+    return this.#isHere ? `${id}/here/${kind}` : `${id}/${kind}`
   }
 
   /** Refuses early if credits are used up: usage only grows within a period, so the primary need not be asked. */
@@ -196,9 +185,9 @@ export class TurnLimits {
   async stream(wish: Wish, unreadBytes: number): Promise<KeyStream | null> {
     const { id, name, maxStreams } = this.#key
     if (maxStreams === null) return null
-    const { allowances, pool, unread, isHere } = this.#options
+    const { allowances, pool, unread } = this.#options
     const { poolTimeoutMs, maxWaiting } = pool()
-    const things = isHere ? 'requests of this kind' : 'streams'
+    const things = this.#isHere ? 'requests of this kind' : 'streams'
     const what = `The key ${JSON.stringify(name)} already runs its maximum of ${maxStreams} ${things} at once`
     const streams = this.#nameOf('streams')
     // Counted per key, so that one that sends too much delays no other. The first always has room.
@@ -280,9 +269,6 @@ class StreamDeadline implements Disposable {
     if (this.#timer !== null) clearTimeout(this.#timer)
   }
 }
-
-/** Node fires a longer delay at once. */
-const LONGEST_DELAY_MS = 2 ** 31 - 1
 
 /** Streams wait instead. */
 function neverRefused(): GatewayError {

@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
+import type { ToPrimary } from '../../ipc/channel.ts'
+import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { KeptConversations } from './kept-conversations.ts'
 import {
@@ -28,18 +30,12 @@ export type SocketClient = Pick<
   readonly isKnown: () => boolean
 }
 
-/** Places of the WebSockets of all workers, which the primary counts. */
-export interface SocketPlacesOfAll {
-  /** Resolves with false if there is none, or the primary does not answer. `open`: ours, with the one to be opened. */
-  ask(open: number): Promise<boolean>
-  /** Tells the primary, after a WebSocket has ended, how many this worker still has. */
-  tell(open: number): void
-}
-
 export interface ResponsesSocketsOptions {
   readonly plane: Pick<DataPlane, 'current' | 'metrics'>
   readonly kept: KeptConversations
-  readonly places: SocketPlacesOfAll
+  /** The primary counts the WebSockets of all workers. */
+  readonly channel: ToPrimary
+  readonly pulse: Pick<PrimaryPulse, 'ask'>
   /** True if this worker is about to end, and others serve. */
   readonly isEnding: () => boolean
 }
@@ -121,18 +117,22 @@ export class ResponsesSockets {
   }
 
   async #takePlace(): Promise<boolean> {
-    const { places } = this.#options
     this.#opening += 1
-    if (await places.ask(this.#open)) return true
+    const question = { type: 'socket-place.wanted', open: this.#open } as const
+    if (await this.#options.pulse.ask(question).catch(() => false)) return true // false: it is silent
     const stranger = this.#stranger()
     if (stranger === null) {
       this.#opening -= 1
-      places.tell(this.#open)
+      this.#tellOpen()
       return false
     }
     this.#forget(stranger)
     stranger.giveWay()
     return true
+  }
+
+  #tellOpen(): void {
+    this.#options.channel.send({ type: 'sockets.open', open: this.#open })
   }
 
   /** The oldest that is idle, or else the oldest. */
@@ -153,7 +153,7 @@ export class ResponsesSockets {
       webSocket = await this.#shake(handshake)
     } finally {
       this.#opening -= 1
-      if (webSocket === null) this.#options.places.tell(this.#open)
+      if (webSocket === null) this.#tellOpen()
     }
     if (webSocket !== null) this.#add(webSocket, handshake.request, client)
   }
@@ -206,7 +206,7 @@ export class ResponsesSockets {
   }
 
   #forget(socket: ResponsesSocket): void {
-    if (this.#sockets.delete(socket)) this.#options.places.tell(this.#open)
+    if (this.#sockets.delete(socket)) this.#tellOpen()
     if (this.#sockets.size > 0 || this.#looks === null) return
     clearInterval(this.#looks)
     this.#looks = null

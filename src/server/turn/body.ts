@@ -3,6 +3,7 @@ import { type Conversion, type DialectName, Dialects } from '../../dialects/dial
 import type { FetchedContent } from '../../dialects/request/attachments.ts'
 import type { JsonSpan } from '../../dialects/openai-responses/json-spans.ts'
 import { inputIdOf } from '../../dialects/openai-responses/stored-response.ts'
+import { invalidBody } from '../../dialects/plan/json-body.ts'
 import { PDF_TOO_COSTLY } from '../../dialects/request/pdf.ts'
 import type {
   ClientMarks,
@@ -236,7 +237,8 @@ async function readPdfs(
   const read = async (bytes: Uint8Array): Promise<PdfText> => {
     const text = await transforms.readPdf(bytes, owner)
     if (text.kind === 'utf8') admit(text.bytes.byteLength)
-    else if (text.reason === PDF_TOO_COSTLY && ++costly >= MAX_COSTLY_PDFS) throw tooCostly()
+    else if (text.reason === PDF_TOO_COSTLY && ++costly >= MAX_COSTLY_PDFS)
+      throw invalidBody('The PDFs of this request take too long to read.')
     return text
   }
   const texts: PdfText[] = []
@@ -257,11 +259,6 @@ async function readPdfs(
 function isSendable({ base64 }: { readonly base64: string }, besideChars: number): boolean {
   const fits = base64.length + besideChars <= UpstreamLimits.documentChars
   return fits && !isEncryptedPdf(Buffer.from(base64, 'base64'))
-}
-
-function tooCostly(): GatewayError {
-  const message = 'The PDFs of this request take too long to read.'
-  return new GatewayError('GW_BODY_INVALID', undefined, { message })
 }
 
 function ofBase64(base64: string): Uint8Array {
@@ -291,9 +288,9 @@ async function fetchAll(
   { key, signal, admit }: FetchCall
 ): Promise<Readonly<Record<string, FetchedContent>>> {
   if (urls.length > MAX_URLS) {
-    throw new GatewayError('GW_BODY_INVALID', undefined, {
-      message: `At most ${MAX_URLS} images or documents can be given by URL; the request has ${urls.length}.`
-    })
+    throw invalidBody(
+      `At most ${MAX_URLS} images or documents can be given by URL; the request has ${urls.length}.`
+    )
   }
   const { isEnabled } = plane.current.config.fetch
   const failed = new AbortController()

@@ -29,7 +29,7 @@ import { askUpstream } from '../ask/ask-upstream.ts'
 import { answerInRounds } from '../ask/rounds.ts'
 import { type BodyMemory, bodyMemoryOf } from './body-memory.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
-import type { KeyStream, TurnLimits } from '../primary/key-limits.ts'
+import { type KeyStream, limitsHere, TurnLimits } from '../primary/key-limits.ts'
 import { type KeyProblemOf, type OpenTurn, Progress } from '../worker/open-turns.ts'
 import { readBody, unreadBytesOf } from '../body/request-body.ts'
 import { answerEarly, KNOWN } from './answer-early.ts'
@@ -243,7 +243,7 @@ export class Turn implements OpenTurn {
 
   async #serveHere(answerHere: LocalAnswer): Promise<void> {
     const { plane, namedKey } = this.#options
-    const limits = namedKey === null ? null : plane.limits.here(namedKey)
+    const limits = namedKey === null ? null : limitsHere(namedKey, plane.limits)
     const waited = new WaitClock(this.#arrivedAt)
     using held = new DisposableStack()
     if (limits !== null) {
@@ -261,7 +261,7 @@ export class Turn implements OpenTurn {
     const { plane, place, namedKey, keyName, dialect, log, requestId } = this.#options
     const { signal } = this.#gone
     const isLimited = namedKey !== null && hasLimits(namedKey)
-    const limits = isLimited ? plane.limits.of(namedKey) : null
+    const limits = isLimited ? new TurnLimits(namedKey, plane.limits) : null
     this.#limits = limits
     const waiter = { key: place, arrivedAt: this.#arrivedAt }
     plane.account.check(place) // a request that can't be served is not worth reading

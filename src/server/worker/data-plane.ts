@@ -29,7 +29,7 @@ import { chooseProxy } from '../../upstream/proxy/proxy.ts'
 import { Arrivals } from './load-watch.ts'
 import { ItemStore } from '../items/item-store.ts'
 import { isKiroKeyName, KeyTrials } from '../primary/key-trials.ts'
-import { KeyLimits } from '../primary/key-limits.ts'
+import type { KeyLimits } from '../primary/key-limits.ts'
 import type { FleetContact } from './fleet-contact.ts'
 import type { OpenTurns } from './open-turns.ts'
 import { AccountClient, type CredentialClient, Credentials } from '../primary/account-access.ts'
@@ -43,23 +43,10 @@ import { RequestRecords } from './turn-record.ts'
 import { UrlFetcher } from '../body/url-fetcher.ts'
 
 /** Connections to the upstream, and what decides who may use them. */
-export interface UpstreamAccess {
-  readonly lease: Lease
-  readonly pool: ConnectionPool
-  readonly readings: MeterReadings
-  readonly retryBudget: RetryBudget
-  readonly retryWaits: RetryWaits
-}
+export type UpstreamAccess = ReturnType<typeof createUpstream>
 
 /** Memory for requests and answers. */
-export interface MemoryShares {
-  readonly memory: MemoryBudget
-  /** Memory for small bodies, while `memory` is in use. */
-  readonly smallLane: MemoryBudget
-  /** Counts what answers keep of both. */
-  readonly kept: MemoryBudget
-  readonly answers: AnswerBudget
-}
+export type MemoryShares = ReturnType<typeof createMemoryShares>
 
 /** Sign-in that answers are asked with, and what the upstream has said about its account. */
 export interface AccountAccess {
@@ -191,13 +178,13 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     ...createFleet(start, surroundings, upstream),
     allowances,
     arrivals,
-    limits: new KeyLimits({
+    limits: {
       allowances,
       prices,
       pool: () => current.config.pool,
       models: () => current.catalogue.models,
       unread: new MemoryBudget(memory.bodyBytesPerWorker / UNREAD_PART, 0)
-    }),
+    },
     transforms: createTransforms(start, arrivals),
     fetcher: new UrlFetcher({
       limits: () => current.config.fetch,
@@ -231,7 +218,7 @@ function createUpstream(
   { config, memory }: WorkerStart,
   { channel, current }: Surroundings,
   { connectionSeconds }: Metrics
-): UpstreamAccess {
+) {
   const pool = new ConnectionPool({
     limits: {
       maxSockets: () => lease.state().size,
@@ -262,7 +249,7 @@ function createUpstream(
   return { pool, lease, readings, retryBudget, retryWaits: new RetryWaits() }
 }
 
-function createMemoryShares({ config, memory }: WorkerStart): MemoryShares {
+function createMemoryShares({ config, memory }: WorkerStart) {
   const contentBytes = config.observe.keepsContent ? CONTENT_BUFFER_BYTES : 0
   const budget = new MemoryBudget(memory.bodyBytesPerWorker - contentBytes, {
     maxWaiting: MAX_BODIES_WAITING,
@@ -270,7 +257,9 @@ function createMemoryShares({ config, memory }: WorkerStart): MemoryShares {
   })
   return {
     memory: budget,
+    /** Memory for small bodies, while `memory` is in use. */
     smallLane: new MemoryBudget(memory.smallLaneBytesPerWorker, 0),
+    /** Counts what answers keep of both. */
     kept: new MemoryBudget(memory.bodyBytesPerWorker, 0),
     answers: new AnswerBudget({
       budget,

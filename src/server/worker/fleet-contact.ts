@@ -1,3 +1,4 @@
+import { LONGEST_DELAY_MS } from '../../admission/clock.ts'
 import type { Lease } from '../../admission/lease.ts'
 import { holdFleetLock } from '../../fleet/fleet-folder.ts'
 import type { FleetTold } from '../../ipc/life-signs.ts'
@@ -18,8 +19,6 @@ export interface FleetContactOptions {
 }
 
 const RETRY_AFTER_S = 5
-/** Node's timers end at 24.8 days. */
-const LONGEST_MS = 2 ** 31 - 1
 const SILENT =
   'This gateway has lost contact with its fleet. It accepts no new requests, because other gateways may soon use its connections.'
 const CUT =
@@ -60,7 +59,7 @@ export class FleetContact {
     if (stage === 'cut') return this.#cut()
     this.#isCut = false
     this.#bar(stage === 'closing' ? SILENT : problem)
-    const waitMs = Math.min(LONGEST_MS, msToNextStage(times, sentAt, now))
+    const waitMs = Math.min(LONGEST_DELAY_MS, msToNextStage(times, sentAt, now))
     this.#timer = setTimeout(() => this.#look(), Math.max(1, Math.ceil(waitMs))).unref()
   }
 

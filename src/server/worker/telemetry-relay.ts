@@ -1,4 +1,4 @@
-import { MemoryBudget, type Reservation } from '../../admission/memory-budget.ts'
+import { MemoryBudget } from '../../admission/memory-budget.ts'
 import type { Config } from '../../config/settings.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { Metrics } from '../../observe/metrics.ts'
@@ -37,26 +37,10 @@ const QUIET_MS = 60_000
 /** Memory of exports that are read or wait, a part of the memory for bodies. */
 const MOST_BYTES = 4 * MAX_EXPORT_BYTES
 
-/** Memory for one export, released once by its holder. */
-export class ExportRoom implements Disposable {
-  readonly #parts: readonly Reservation[]
-
-  constructor(...parts: readonly Reservation[]) {
-    this.#parts = parts
-  }
-
-  release(): void {
-    for (const part of this.#parts) part.release()
-  }
-
-  [Symbol.dispose](): void {
-    this.release()
-  }
-}
-
 interface Admitted {
   readonly sent: TelemetryExport
-  readonly room: ExportRoom
+  /** Its memory. */
+  readonly room: Disposable
 }
 
 /**
@@ -77,7 +61,7 @@ export class TelemetryRelay {
   }
 
   /** Returns room for an export that a client is about to send; `null` if it is to be dropped, which is counted. */
-  admit(bytes: number, key: string): ExportRoom | null {
+  admit(bytes: number, key: string): Disposable | null {
     const { config, memory } = this.#options
     if (config().clients.telemetry !== 'forward') return null
     const isRoom =
@@ -87,13 +71,16 @@ export class TelemetryRelay {
       this.#own.isFreeFor(bytes, key) &&
       memory.isFreeFor(bytes, key)
     if (!isRoom) return this.#drop()
-    return new ExportRoom(this.#own.grow(bytes, key), memory.grow(bytes, key))
+    const room = new DisposableStack()
+    room.use(this.#own.grow(bytes, key))
+    room.use(memory.grow(bytes, key))
+    return room
   }
 
   /** Takes the room, too. */
-  forward(sent: TelemetryExport, room: ExportRoom): void {
+  forward(sent: TelemetryExport, room: Disposable): void {
     if (this.#waiting.length >= MAX_WAITING || this.#closing.signal.aborted) {
-      room.release()
+      room[Symbol.dispose]()
       this.#drop()
       return
     }
@@ -103,7 +90,7 @@ export class TelemetryRelay {
 
   async close(): Promise<void> {
     this.#closing.abort(new GatewayError('GW_DRAINING'))
-    for (const { room } of this.#waiting.splice(0)) room.release()
+    for (const { room } of this.#waiting.splice(0)) room[Symbol.dispose]()
     await this.#options.lane.close()
   }
 
@@ -119,7 +106,7 @@ export class TelemetryRelay {
       this.#calls += 1
       void this.#send(next).finally(() => {
         this.#calls -= 1
-        next.room.release()
+        next.room[Symbol.dispose]()
         this.#next()
       })
     }

@@ -5,7 +5,7 @@ import { MemoryBudget } from '../../../src/admission/memory-budget.ts'
 import { hasLimits, MICROS_PER_CREDIT as CREDIT, type NamedKey } from '../../../src/keys/key.ts'
 import { BUILT_IN_MODELS } from '../../../src/kiro/models/models.ts'
 import { codeOf, GatewayError } from '../../../src/shared/errors.ts'
-import { KeyLimits, type TurnLimits } from '../../../src/server/primary/key-limits.ts'
+import { type KeyLimits, limitsHere, TurnLimits } from '../../../src/server/primary/key-limits.ts'
 import { WorkerPrices } from '../../../src/keys/prices.ts'
 import { namedKey, perDay, Team } from '../../helper/allowance-team.ts'
 
@@ -40,20 +40,20 @@ async function limitsFor(
   const clock = { now: team.now }
   const prices = new WorkerPrices({ send: () => {} })
   for (const [model, cost] of KNOWN_PRICES) prices.learn({ model, inputTokens: 100 }, cost)
-  const limits = new KeyLimits({
+  const all = {
     allowances,
     prices,
     pool: () => pool,
     models: () => models,
     unread: new MemoryBudget(1000, 0),
     now: () => clock.now
-  })
-  return { team, limits: limits.of(key), all: limits, clock, prices }
+  }
+  return { team, limits: new TurnLimits(key, all), all, clock, prices }
 }
 
 /** Of requests that are answered without the upstream. */
 function hereOf(limits: KeyLimits, key: NamedKey): TurnLimits {
-  const here = limits.here(key)
+  const here = limitsHere(key, limits)
   if (here === null) throw new Error('the key has no such limits')
   return here
 }
@@ -93,7 +93,7 @@ t.test('KeyLimits', (t) => {
     await t.rejects(limits.admit(wish()), { code: 'GW_KEY_LIMIT' })
     await t.rejects(here.admit(wish()), { code: 'GW_KEY_RATE' }, 'credits are nothing to them')
     const credits = namedKey('ben', { credits: perDay(1) })
-    t.equal(all.here(credits), null)
+    t.equal(limitsHere(credits, all), null)
     t.ok(hasLimits(credits))
   })
 

@@ -131,19 +131,19 @@ t.test('connections are bounded, and the rest use HTTP', async (t) => {
 
 t.test('the place of a client that has left is told while another asks for one', async (t) => {
   const told: number[] = []
-  const places = {
-    ask: async (open: number) => {
+  const pulse = {
+    ask: async ({ open }: { open: number }) => {
       told.push(open)
       return true
-    },
-    tell: (open: number) => void told.push(open)
+    }
   }
+  const channel = { send: ({ open }: { open: number }) => void told.push(open) }
   const plane = {
     get current() {
       return assert.fail('nothing is opened')
     }
   }
-  const sockets = new ResponsesSockets({ plane, kept: {}, places } as never)
+  const sockets = new ResponsesSockets({ plane, kept: {}, channel, pulse } as never)
   await sockets.takePlace()
   const left = sockets.accept({ socket: { destroyed: true } } as never, {} as never)
   await Promise.all([left, sockets.takePlace()])
