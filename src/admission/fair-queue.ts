@@ -183,7 +183,7 @@ function toHead({ line, at }: Waiter): WaiterHead {
   return { key: line.key, at, served: line.served }
 }
 
-export interface Place<Item> {
+interface Place<Item> {
   readonly item: Item
   readonly rank: number
   prev: Place<Item> | null
@@ -191,42 +191,30 @@ export interface Place<Item> {
 }
 
 /** Items by ascending rank, then insertion. Removal is O(1), and so is insertion of growing ranks such as times. */
-export class OrderedList<Item> {
-  #first: Place<Item> | null = null
-  #last: Place<Item> | null = null
-  #size = 0
-
-  get first(): Place<Item> | null {
-    return this.#first
-  }
-
-  get last(): Place<Item> | null {
-    return this.#last
-  }
-
-  get size(): number {
-    return this.#size
-  }
+class OrderedList<Item> {
+  first: Place<Item> | null = null
+  last: Place<Item> | null = null
+  size = 0
 
   insert(item: Item, rank: number): Place<Item> {
-    let prev = this.#last
+    let prev = this.last
     while (prev !== null && prev.rank > rank) prev = prev.prev
-    const next = prev === null ? this.#first : prev.next
+    const next = prev === null ? this.first : prev.next
     const place: Place<Item> = { item, rank, prev, next }
-    if (prev === null) this.#first = place
+    if (prev === null) this.first = place
     else prev.next = place
-    if (next === null) this.#last = place
+    if (next === null) this.last = place
     else next.prev = place
-    this.#size += 1
+    this.size += 1
     return place
   }
 
   remove(place: Place<Item>): void {
-    if (place.prev === null) this.#first = place.next
+    if (place.prev === null) this.first = place.next
     else place.prev.next = place.next
-    if (place.next === null) this.#last = place.prev
+    if (place.next === null) this.last = place.prev
     else place.next.prev = place.prev
-    this.#size -= 1
+    this.size -= 1
   }
 }
 

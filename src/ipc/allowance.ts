@@ -9,9 +9,7 @@
  */
 
 /** Streams are given back, as is `unpriced`: the one request that a key may run on a model of unknown cost. */
-export const ALLOWANCE_KINDS = ['credits', 'requests', 'streams', 'unpriced'] as const
-
-export type AllowanceKind = (typeof ALLOWANCE_KINDS)[number]
+export type AllowanceKind = 'credits' | 'requests' | 'streams' | 'unpriced'
 
 /** `<key id>/credits`; `<key id>/here/requests` without the upstream; `<key id>/<model>/unpriced`. */
 export type AllowanceName = `${string}/${AllowanceKind}`

@@ -75,7 +75,6 @@ export function createParts(
   const metrics = new WorkerMetrics({
     channel,
     plane,
-    worker: String(workerId),
     pulse,
     logStream,
     hasNamedKeys: () => current.knownKeys.isKeyRequired,
@@ -119,14 +118,7 @@ export function createParts(
     sockets,
     current,
     dashboard: { pages, sessions, endSession },
-    primary: pulse,
-    isPrimarySilent: () => pulse.isSilent,
-    metricsText: () => pulse.ask({ type: 'metrics.wanted' }), // a part alone would make counters go back
-    accountUsage: () => pulse.ask({ type: 'usage.wanted' }),
-    keyUsage: (key) => {
-      plane.records.flush()
-      return pulse.ask({ type: 'key-usage.wanted', key })
-    }
+    primary: pulse
   })
   const listener = new Listener({
     host: config.server.host,

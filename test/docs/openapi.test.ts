@@ -61,10 +61,7 @@ t.test('every route is described, and every described route is there', async (t)
       config: loaded.config,
       knownKeys: NO_KNOWN_KEYS
     },
-    isPrimarySilent: () => false,
-    metricsText: async () => '',
-    accountUsage: () => Promise.reject(new Error('not asked')),
-    keyUsage: async () => []
+    primary: { isSilent: false, ask: () => Promise.reject(new Error('not asked')) }
   }
   const routes = routesOf(options, new PassthroughKeys(options.plane, log, () => {}))
   const served = routes

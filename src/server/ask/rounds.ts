@@ -65,7 +65,10 @@ class AnswerRounds {
       const reader = new RoundReader(this.#rounds, room)
       await this.#ask(reader)
       const report = reader.report()
-      if (room.isFull) return this.#giveUp(reader, report)
+      if (room.isFull) {
+        this.#release(reader)
+        return this.#finish(report, 'length')
+      }
       const verdict = await judgeRound(report, this.#rounds, {
         isTooLong: reader.isTooLong,
         problemsOf: (text, form) => this.#problemsOf(text, form)
@@ -85,12 +88,6 @@ class AnswerRounds {
       }
       await sink.whenDrained(signal)
     }
-  }
-
-  /** Sends the answer so far as incomplete, because the room is full. */
-  #giveUp(reader: RoundReader, report: RoundReport): void {
-    this.#release(reader)
-    this.#finish(report, 'length')
   }
 
   /** An answer that cannot be checked is delivered: it is not the model's mistake. */

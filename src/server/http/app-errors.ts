@@ -14,7 +14,7 @@ import { dialectOfPath } from './turn-routes.ts'
 import { clientFamilyOf, keyHashOf } from '../worker/turn-record.ts'
 import { ANYONE, requestIdOf } from './auth.ts'
 import { HEALTH_PATHS } from './read-routes.ts'
-import type { RoutedRequest, Router } from './router.ts'
+import { type RoutedRequest, type Router, routeUnknown, shownPathOf } from './router.ts'
 
 export interface RefusalLogs {
   readonly log: Logger
@@ -28,7 +28,7 @@ export function refuse(
   cause: unknown
 ): void {
   const error = asGatewayError(cause)
-  const path = pathOf(request)
+  const path = shownPathOf(request)
   const facts = {
     request_id: requestId,
     method: request.method,
@@ -54,14 +54,10 @@ export function noSuchRoute(
   request: IncomingMessage,
   response: ServerResponse
 ): GatewayError {
-  const path = pathOf(request)
   const allowed = router.methodsOf(request, response)
-  if (allowed.length === 0) {
-    const message = `The route ${request.method} ${path} does not exist.`
-    return new GatewayError('GW_ROUTE_UNKNOWN', undefined, { message })
-  }
+  if (allowed.length === 0) return routeUnknown(request)
   response.setHeader('allow', allowed.join(', '))
-  const message = `${path} supports ${allowed.join(' and ')}, not ${request.method}.`
+  const message = `${shownPathOf(request)} supports ${allowed.join(' and ')}, not ${request.method}.`
   return new GatewayError('GW_METHOD_NOT_ALLOWED', undefined, { message })
 }
 
@@ -97,19 +93,12 @@ const BAD_REQUESTS: ReadonlyMap<string, string> = new Map([
 
 /** Lets health checks through, or a busy gateway would be restarted. */
 export function refuseCrowd(request: IncomingMessage, response: ServerResponse): boolean {
-  const path = pathOf(request)
+  const path = shownPathOf(request)
   if (HEALTH_PATHS.has(path.replace(/\/+$/, ''))) return false
   const error = new GatewayError('GW_CONNECTIONS_FULL', undefined, { retryAfterS: 1 })
   const requestId = requestIdOf(request.headers['x-request-id'])
   answerEarly(request, response, toErrorReply(dialectOf(request, path), error, requestId))
   return true
-}
-
-const MAX_PATH_CHARS = 200
-
-function pathOf({ url = '' }: IncomingMessage): string {
-  const [path = ''] = url.split('?', 1)
-  return path.slice(0, MAX_PATH_CHARS)
 }
 
 function dialectOf(request: IncomingMessage, path: string): DialectName {

@@ -44,7 +44,6 @@ export interface AppOptions extends Sources {
   readonly sockets: ResponsesSockets
   readonly current: Sources['current'] & PageParts['current']
   readonly dashboard: Pick<PageParts, 'pages' | 'sessions' | 'endSession'>
-  readonly primary: PageParts['primary']
 }
 
 export function createApp(options: AppOptions): RequestListener {
@@ -129,15 +128,15 @@ export function routesOf(
   options: Sources & Pick<AppOptions, 'plane' | 'log' | 'current'>,
   keys: PassthroughKeys
 ): readonly Route[] {
-  const { plane, log } = options
+  const { plane, log, primary } = options
   return [
     ...turnRoutes({ plane, keys, log }),
     ...storedRoutes({ plane, keys, log }),
     ...modelRoutes(plane, keys),
     ...healthRoutes(plane, options),
     metricsRoute(options),
-    ...usageRoutes(plane, options, keys),
-    standingRoute(plane, options),
+    ...usageRoutes(plane, primary, keys),
+    standingRoute(plane, primary),
     ...clientRoutes({ plane, keys }),
     ...descriptionRoutes(options.current),
     ...docRoutes()

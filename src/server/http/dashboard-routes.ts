@@ -2,7 +2,6 @@ import type { Sessions } from '../../dashboard/session.ts'
 import type { EndedSession } from '../../ipc/dashboard.ts'
 import type { KnownKeys } from '../../keys/key.ts'
 import type { Logger } from '../../observe/logger.ts'
-import { GatewayError } from '../../shared/errors.ts'
 import { loadOnce } from '../../shared/single-flight.ts'
 import type { DashboardPages } from './dashboard-pages.ts'
 import type { ClientConnections } from './connections.ts'
@@ -10,7 +9,7 @@ import type { DashboardServer } from './dashboard-server.ts'
 import type { DevicePages } from './device-pages.ts'
 import { DEVICE_PATH, isDeviceSignInOff, type OAuthOptions } from './oauth-routes.ts'
 import type { PanelUsers } from './panel-users.ts'
-import type { Route, RoutedRequest } from './router.ts'
+import { type Route, type RoutedRequest, routeUnknown } from './router.ts'
 
 /** Parts of a worker that the dashboard, its API and the page `/device` use. */
 export interface PageParts extends OAuthOptions {
@@ -40,7 +39,8 @@ export function dashboardRoutes(options: PageParts): readonly Route[] {
     isOpen: true, // asks for a session itself
     isForSignedIn: true, // a client with one is not a stranger
     serve: async (routed) => {
-      if (options.current.config.observe.dashboard === 'off') throw turnedOff(routed)
+      if (options.current.config.observe.dashboard === 'off')
+        throw routeUnknown(routed.request, 'DASHBOARD=off')
       await act(await load(), routed)
     }
   })
@@ -67,10 +67,4 @@ export function dashboardRoutes(options: PageParts): readonly Route[] {
     route('GET', '/dashboard/oidc/sign-out', (server, routed) => server.oidc.signOut(routed)),
     route('GET', '/dashboard/*', (server, routed) => server.file(routed, routed.params['*'] ?? ''))
   ]
-}
-
-export function turnedOff({ request }: RoutedRequest, why = 'DASHBOARD=off'): GatewayError {
-  const [path = ''] = (request.url ?? '').split('?', 1)
-  const message = `The route ${request.method} ${path.slice(0, 200)} does not exist.`
-  return new GatewayError('GW_ROUTE_UNKNOWN', why, { message })
 }

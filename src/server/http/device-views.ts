@@ -1,3 +1,4 @@
+import type { PendingDevice } from '../../ipc/devices.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import { type Markup, markup, type MarkupPart } from './markup.ts'
 
@@ -5,16 +6,6 @@ import { type Markup, markup, type MarkupPart } from './markup.ts'
 export interface DeviceView {
   readonly title: string
   readonly body: Markup
-}
-
-/** A device that waits for an answer, as the page shows it. */
-export interface ShownDevice {
-  readonly code: string
-  readonly client: string
-  readonly host: string
-  readonly address: string
-  /** Epoch ms. */
-  readonly askedAt: number
 }
 
 /** Beside a form: its token, and what was wrong with it. */
@@ -77,7 +68,7 @@ export interface WhoLooks {
 }
 
 export interface Decision extends FormFacts {
-  readonly device: ShownDevice
+  readonly device: PendingDevice
   readonly who: WhoLooks
   /** Epoch ms. */
   readonly now: number

@@ -26,14 +26,11 @@ export async function signInByKey(
   if (waitMs > 0) await delay(HOLD_MS)
   const own = current.authenticator.sessionKeyOf(key) // which may have changed meanwhile
   if (own === null) {
-    if (waitMs > 0) throw tooOften(address, waitMs)
+    const retryAfterS = Math.ceil(waitMs / 1000)
+    if (waitMs > 0) throw new GatewayError('GW_SIGN_IN_OFTEN', address, { retryAfterS })
     current.authenticator.check({ 'x-api-key': key }) // says what is wrong with it
     throw new GatewayError('GW_KEY_INVALID')
   }
   if (waitMs === 0) tries.succeeded(address)
   return sessions.begin(own.subject, own.digest, isSecure(request.headers))
-}
-
-function tooOften(address: string, waitMs: number): GatewayError {
-  return new GatewayError('GW_SIGN_IN_OFTEN', address, { retryAfterS: Math.ceil(waitMs / 1000) })
 }

@@ -2,7 +2,6 @@ import type { IncomingMessage } from 'node:http'
 import {
   AUTO_MODEL,
   canonicalModelId,
-  type Catalogue,
   findModel,
   type ModelFacts,
   modelUnknown,
@@ -58,21 +57,14 @@ function isAllowed(key: NamedKey | null, { id, facts }: ListedModel): boolean {
   return key === null || mayAskModel(key.models, facts === undefined ? [id] : [id, facts.id])
 }
 
-function listOf(plane: ModelPlane): readonly ListedModel[] {
-  const { aliases, windows } = plane.current.config.models
-  return listModels(plane.models.catalogue, aliases, windows)
-}
-
 function shapeOptionsOf(plane: ModelPlane): ShapeOptions {
   return { searches: plane.current.config.tools.webSearch }
 }
 
 /** Lists `auto` under a second name, too: Cursor uses the word itself. */
-function listModels(
-  { models }: Catalogue,
-  aliases: Readonly<Record<string, string>>,
-  windows: Readonly<Record<string, string>>
-): readonly ListedModel[] {
+function listOf(plane: ModelPlane): readonly ListedModel[] {
+  const { aliases, windows } = plane.current.config.models
+  const { models } = plane.models.catalogue
   const listed = models.map((facts) => toListed(facts, windows))
   const aliased = Object.entries(aliases).map(([id, target]): ListedModel => {
     const facts = findModel(models, target)

@@ -7,9 +7,9 @@ import { readUserCode } from '../../devices/user-code.ts'
 import type { OidcAnswer, OidcCall, OidcRefusal } from '../../ipc/oidc.ts'
 import { networkOf } from '../../shared/network.ts'
 import { answerEarly } from '../turn/answer-early.ts'
-import { type PageParts, turnedOff } from './dashboard-routes.ts'
+import type { PageParts } from './dashboard-routes.ts'
 import { baseUrlOf, clientAddress, prefixOf } from './own-page.ts'
-import type { RoutedRequest } from './router.ts'
+import { type RoutedRequest, routeUnknown } from './router.ts'
 
 /** Delay of each try beyond an address's limit. */
 const HOLD_MS = 1_000
@@ -101,7 +101,8 @@ export class OidcPages {
 
   #placeOf(routed: RoutedRequest): Place {
     const { config } = this.#options.current
-    if (config.observe.oidcIssuer === null) throw turnedOff(routed, 'no DASHBOARD_OIDC_ISSUER')
+    if (config.observe.oidcIssuer === null)
+      throw routeUnknown(routed.request, 'no DASHBOARD_OIDC_ISSUER')
     const base = baseUrlOf(routed.request, config.server)
     const panel = `${prefixOf(routed.request, config.server)}/`
     return { base, panel, isSecure: base.startsWith('https://') }

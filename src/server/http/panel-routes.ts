@@ -1,8 +1,8 @@
 import { PANEL_ACTION_NAMES, PANEL_ACTIONS, type PanelAction } from '../../ipc/panel.ts'
 import { loadOnce } from '../../shared/single-flight.ts'
-import { type PageParts, turnedOff } from './dashboard-routes.ts'
+import type { PageParts } from './dashboard-routes.ts'
 import { isDeviceSignInOff } from './oauth-routes.ts'
-import type { Route } from './router.ts'
+import { type Route, routeUnknown } from './router.ts'
 
 /** Routes of the panel's API. Its code is loaded on first use. */
 export function panelRoutes(options: PageParts): readonly Route[] {
@@ -18,7 +18,8 @@ export function panelRoutes(options: PageParts): readonly Route[] {
       isOpen: true, // finds out itself who asks
       isOff: () => DEVICE_ACTIONS.has(action) && isDeviceSignInOff(options.current.config),
       serve: async (routed) => {
-        if (options.current.config.observe.dashboard === 'off') throw turnedOff(routed)
+        if (options.current.config.observe.dashboard === 'off')
+          throw routeUnknown(routed.request, 'DASHBOARD=off')
         const server = await load()
         await server.serve(action, routed)
       }

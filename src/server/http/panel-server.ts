@@ -11,7 +11,7 @@ import { answerEarly, KNOWN, STRANGER } from '../turn/answer-early.ts'
 import type { PageParts } from './dashboard-routes.ts'
 import { baseUrlOf, NOT_KEPT } from './own-page.ts'
 import type { Visitor } from './panel-users.ts'
-import type { RoutedRequest } from './router.ts'
+import { type RoutedRequest, shownPathOf } from './router.ts'
 import { readSmallBody } from './small-body.ts'
 
 const MAX_BODY_BYTES = 16 * 1024
@@ -91,8 +91,8 @@ export class PanelServer {
     const { request, response, requestId } = routed
     const error = asGatewayError(cause)
     const { log } = this.#options
-    const path = (request.url ?? '').split('?', 1)[0]?.slice(0, 200)
-    const facts = { request_id: requestId, method: request.method, path, code: error.code }
+    const { method } = request
+    const facts = { request_id: requestId, method, path: shownPathOf(request), code: error.code }
     if (error.code === 'GW_INTERNAL') log.error({ ...facts, err: cause }, 'request failed')
     if (response.headersSent) return void response.destroy()
     sendError(routed, error, {}, isKnown)

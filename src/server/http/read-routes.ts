@@ -2,7 +2,6 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { monotonicNow } from '../../admission/clock.ts'
 import type { FleetTold } from '../../ipc/life-signs.ts'
 import type {
-  Answers,
   ClusterStatus,
   PlanGrowth,
   PlanOutlook,
@@ -19,6 +18,7 @@ import { type FailureCode, failureOf } from '../../shared/failures.ts'
 import { version } from '../../shared/version.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import { limitsHere, type Wish } from '../primary/key-limits.ts'
+import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import type { PassthroughKeys } from './passthrough-keys.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { Authenticator } from './auth.ts'
@@ -33,24 +33,18 @@ export interface Sources {
     readonly status: ClusterStatus
     readonly authenticator: Pick<Authenticator, 'check' | 'checkMetrics'>
   }
-  readonly isPrimarySilent: () => boolean
-  readonly metricsText: () => Promise<string>
-  readonly accountUsage: () => Promise<Answers['usage.wanted']>
-  readonly keyUsage: (key: string | null) => Promise<readonly KeyUsage[]>
+  readonly primary: Pick<PrimaryPulse, 'ask' | 'isSilent'>
 }
 
 /** Health checks need no key; with one, `/readyz` adds reasons and states. */
-export function healthRoutes(
-  plane: DataPlane,
-  { current, isPrimarySilent }: Sources
-): readonly Route[] {
+export function healthRoutes(plane: DataPlane, { current, primary }: Sources): readonly Route[] {
   const serveHealth: Route['serve'] = (routed) => {
     const isDraining = plane.life.state === 'draining'
     sendJson(routed, isDraining ? 503 : 200, { status: isDraining ? 'draining' : 'ok' })
   }
   const serveReady: Route['serve'] = (routed) => {
     const found = findProblems(plane, current.status)
-    if (isPrimarySilent()) found.push(PRIMARY_SILENT)
+    if (primary.isSilent) found.push(PRIMARY_SILENT)
     const isReady = found.length === 0
     const { bookProblem, failing } = current.status
     if (bookProblem !== undefined) found.push({ code: 'usage-book', message: bookProblem })
@@ -183,9 +177,9 @@ function toFleetAnswer({ status, sentAt }: FleetTold) {
 }
 
 /** Any worker serves the whole cluster's metrics. Needs an operator key or METRICS_KEY. */
-export function metricsRoute({ metricsText }: Sources): Route {
+export function metricsRoute({ primary }: Pick<Sources, 'primary'>): Route {
   const serve = async ({ request, response }: RoutedRequest): Promise<void> => {
-    const body = await metricsText()
+    const body = await primary.ask({ type: 'metrics.wanted' }) // a part alone would make counters go back
     const headers = { 'content-type': PROMETHEUS_CONTENT_TYPE }
     answerEarly(request, response, { status: 200, headers, body })
   }
@@ -194,22 +188,25 @@ export function metricsRoute({ metricsText }: Sources): Route {
 
 /** A named key sees only its own usage, as recorded here. */
 export function usageRoutes(
-  plane: Pick<DataPlane, 'limits'>,
-  { accountUsage, keyUsage }: Sources,
+  plane: Pick<DataPlane, 'limits' | 'records'>,
+  primary: Sources['primary'],
   planes: PassthroughKeys
 ): readonly Route[] {
   const serve = async (routed: RoutedRequest): Promise<void> => {
     const { namedKey, kiroKey, response } = routed
     if (namedKey !== null) {
       await limitsHere(namedKey, plane.limits)?.admit(wishOf(routed))
-      const [own] = await keyUsage(namedKey.id)
+      const [own] = await keyUsage(plane, primary, namedKey.id)
       if (own === undefined) throw new GatewayError('GW_KEY_REVOKED', 'gone meanwhile')
       return sendJson(routed, 200, { object: 'usage', unit: 'credits', ...toKeyAnswer(own) })
     }
     if (kiroKey !== null) {
       return sendJson(routed, 200, toAnswer(await planes.usageOf(kiroKey, response)))
     }
-    const [account, keys] = await Promise.all([accountUsage(), keyUsage(null)])
+    const [account, keys] = await Promise.all([
+      primary.ask({ type: 'usage.wanted' }),
+      keyUsage(plane, primary, null)
+    ])
     const { news, outlook } = account
     const { usage, problem } = news
     if (usage === null)
@@ -218,6 +215,16 @@ export function usageRoutes(
     sendJson(routed, 200, answer)
   }
   return ['/v1/usage', '/usage'].map((path) => ({ method: 'GET', path, serve }))
+}
+
+/** Usage of a key, or of all, with the requests that this worker has just served. */
+export function keyUsage(
+  { records }: Pick<DataPlane, 'records'>,
+  primary: Sources['primary'],
+  key: string | null
+): Promise<readonly KeyUsage[]> {
+  records.flush()
+  return primary.ask({ type: 'key-usage.wanted', key })
 }
 
 export function wishOf({ response }: RoutedRequest): Wish {

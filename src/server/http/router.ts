@@ -99,3 +99,16 @@ export function goneSignal(response: ServerResponse): AbortSignal {
   response.once('close', () => gone.abort(new GatewayError('GW_CLIENT_CLOSED')))
   return gone.signal
 }
+
+const MAX_PATH_CHARS = 200
+
+/** Path of a request for messages and logs. */
+export function shownPathOf({ url = '' }: IncomingMessage): string {
+  const [path = ''] = url.split('?', 1)
+  return path.slice(0, MAX_PATH_CHARS)
+}
+
+export function routeUnknown(request: IncomingMessage, detail?: string): GatewayError {
+  const message = `The route ${request.method} ${shownPathOf(request)} does not exist.`
+  return new GatewayError('GW_ROUTE_UNKNOWN', detail, { message })
+}

@@ -3,7 +3,7 @@ import { planTotals } from '../../kiro/wire/account-usage.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import { limitsHere } from '../primary/key-limits.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
-import { wishOf, type Sources } from './read-routes.ts'
+import { keyUsage, type Sources, wishOf } from './read-routes.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
 
 /**
@@ -11,12 +11,12 @@ import { type Route, type RoutedRequest, sendJson } from './router.ts'
  * here, and shows them in `/usage` and its status line.
  */
 export function standingRoute(
-  plane: Pick<DataPlane, 'limits' | 'account'>,
-  { accountUsage, keyUsage }: Pick<Sources, 'accountUsage' | 'keyUsage'>
+  plane: Pick<DataPlane, 'limits' | 'account' | 'records'>,
+  primary: Sources['primary']
 ): Route {
   const amounts = async ({ namedKey, kiroKey }: RoutedRequest) => {
     if (namedKey?.credits != null) {
-      const [own] = await keyUsage(namedKey.id)
+      const [own] = await keyUsage(plane, primary, namedKey.id)
       if (own?.credits == null) return null
       const { limit, used, reserved, period, endsAt } = own.credits
       return {
@@ -28,7 +28,7 @@ export function standingRoute(
     }
     // The plan is shown only if an operator wants it, and then only of the gateway's own account.
     if (kiroKey !== null || plane.account.planStanding === null) return null
-    const { usage } = (await accountUsage()).news
+    const { usage } = (await primary.ask({ type: 'usage.wanted' })).news
     if (usage === null) return null
     const { limit, used } = planTotals(usage)
     return { limit, used, period: 'month', resetsAt: usage.resetsAt } as const

@@ -13,8 +13,6 @@ const PUSH_MS = 5_000
 export interface WorkerMetricsOptions {
   readonly channel: ToPrimary
   readonly plane: DataPlane
-  /** The worker's slot. */
-  readonly worker: string
   readonly pulse: Pick<PrimaryPulse, 'isSilent'>
   readonly logStream: LogStream
   readonly hasNamedKeys: () => boolean
@@ -29,8 +27,8 @@ export class WorkerMetrics {
 
   constructor(options: WorkerMetricsOptions) {
     this.#options = options
-    const { pool, metrics } = options.plane
-    this.#notePool = poolMeter(pool, metrics, options.worker)
+    const { pool, metrics, slot } = options.plane
+    this.#notePool = poolMeter(pool, metrics, String(slot))
     this.#timer = setInterval(() => void this.push(), PUSH_MS) // cannot reject
     this.#timer.unref()
   }
@@ -68,7 +66,8 @@ export class WorkerMetrics {
 
   #noteGauges(): void {
     this.#noteShown()
-    const { plane, worker, logStream, sockets } = this.#options
+    const { plane, logStream, sockets } = this.#options
+    const worker = String(plane.slot)
     const { metrics, lease, memory, smallLane, kept, answers, transforms } = plane
     const { held, waiting } = lease.state()
     metrics.workerPermits.set({ worker }, held)

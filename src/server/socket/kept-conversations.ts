@@ -40,7 +40,6 @@ export class KeptConversations {
   readonly #sums = new OwnerSums()
   /** Bytes of turns, among all. */
   #turnBytes = 0
-  #dropped = 0
 
   constructor(options: KeptConversationsOptions) {
     this.#options = options
@@ -53,11 +52,6 @@ export class KeptConversations {
 
   get bytes(): number {
     return this.#spare.bytes
-  }
-
-  /** Conversations that made room for others. */
-  get dropped(): number {
-    return this.#dropped
   }
 
   /** Replaces what the connection had. Keeps nothing if there is no room, also among what its owner may have. */
@@ -115,7 +109,6 @@ export class KeptConversations {
       if (this.bytes <= bytes) return
       if (this.#sums.of(owner) <= level) continue
       this.forget(connection)
-      this.#dropped += 1
     }
   }
 

@@ -45,7 +45,8 @@ export class MeterReadings {
   readonly #bounds: typeof BOUNDS
   /** Oldest first. Bounded by the permits. */
   readonly #open = new Set<MeterReading>()
-  #closing = 0
+  /** Given up, and their permits are not back yet. Bounded by the permits. */
+  readonly #closing = new Set<MeterReading>()
   #isClosed = false
 
   constructor(options: MeterReadingsOptions) {
@@ -61,7 +62,7 @@ export class MeterReadings {
   begin(options: MeterReadingOptions): MeterReading | null {
     const { key, isUnpriced } = options
     if (this.#isClosed) return null
-    if (!isUnpriced && this.#options.missing() > this.#closing) return null
+    if (!isUnpriced && this.#options.missing() > this.#closing.size) return null
     const { ms, bytes, unpricedMs, unpricedBytes } = this.#bounds
     if (!isUnpriced) this.#giveUpOf(key)
     const reading = new MeterReading(options, {
@@ -69,9 +70,8 @@ export class MeterReadings {
       bytes: isUnpriced ? unpricedBytes : bytes,
       longMs: ms,
       onLong: () => this.giveWay(this.#options.missing()),
-      onClosing: () => (this.#closing += 1),
-      onOver: () => this.#open.delete(reading),
-      onClosed: () => (this.#closing -= 1)
+      open: this.#open,
+      closing: this.#closing
     })
     this.#open.add(reading)
     return reading
@@ -79,12 +79,13 @@ export class MeterReadings {
 
   giveWay(missing: number): void {
     for (const reading of this.#open) {
-      if (this.#closing >= missing) return
+      if (this.#closing.size >= missing) return
       if (!reading.isUnpriced) reading.stop()
     }
     const unpriced = [...this.#open].filter(({ isUnpriced }) => isUnpriced)
     const hasAll = unpriced.length >= this.#options.connections()
-    if (missing > 0 && this.#closing === 0 && hasAll) unpriced.find(({ isLong }) => isLong)?.stop()
+    if (missing > 0 && this.#closing.size === 0 && hasAll)
+      unpriced.find(({ isLong }) => isLong)?.stop()
   }
 
   /** Ends all: the connections must go. */
@@ -109,9 +110,9 @@ interface ReadingBounds {
   readonly bytes: number
   readonly longMs: number
   readonly onLong: () => void
-  readonly onClosing: () => void
-  readonly onOver: () => void
-  readonly onClosed: () => void
+  /** Sets that have the reading while it reads, and while it closes. Bounded by the permits. */
+  readonly open: Set<MeterReading>
+  readonly closing: Set<MeterReading>
 }
 
 export class MeterReading {
@@ -124,7 +125,6 @@ export class MeterReading {
   #isLong = false
   #bytes = 0
   #state: 'reading' | 'closing' | 'over' = 'reading'
-  #isClosed = false
 
   constructor({ key, isUnpriced, stop }: MeterReadingOptions, bounds: ReadingBounds) {
     this.key = key
@@ -152,22 +152,19 @@ export class MeterReading {
   stop(): void {
     if (this.#state !== 'reading') return
     this.#state = 'closing'
-    this.#bounds.onClosing()
+    this.#bounds.closing.add(this)
     this.#stop()
   }
 
   over(): void {
     if (this.#state === 'over') return
-    this.#isClosed = this.#state === 'reading' // there is nothing to wait for
     this.#state = 'over'
     clearTimeout(this.#timer)
     clearTimeout(this.#longTimer)
-    this.#bounds.onOver()
+    this.#bounds.open.delete(this)
   }
 
   released(): void {
-    if (this.#isClosed) return
-    this.#isClosed = true
-    this.#bounds.onClosed()
+    this.#bounds.closing.delete(this)
   }
 }
