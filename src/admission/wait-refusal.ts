@@ -1,4 +1,4 @@
-import { GatewayError } from '../shared/errors.ts'
+import { type ErrorCode, GatewayError } from '../shared/errors.ts'
 
 export interface WaitState {
   readonly waitsFor: 'permit' | 'start' | 'pause'
@@ -17,10 +17,7 @@ export function poolTimeout(state: WaitState, poolTimeoutMs: number): GatewayErr
   const message =
     `PoolTimeout: ${MISSING[state.waitsFor]} ${within}: ${describe(state)}, ` +
     `waited ${seconds(state.waitedMs)}. ${adviceFor(state, 'HTTP_POOL_TIMEOUT (longer waits)')}`
-  return new GatewayError('GW_POOL_TIMEOUT', detailOf(state), {
-    message,
-    retryAfterS: retryAfterOf(state)
-  })
+  return refusal('GW_POOL_TIMEOUT', state, message)
 }
 
 export function queueFull(state: WaitState, maxWaiting: number): GatewayError {
@@ -28,10 +25,11 @@ export function queueFull(state: WaitState, maxWaiting: number): GatewayError {
     `Too many requests are already waiting ${AWAITED[state.waitsFor]}: ${describe(state)} ` +
     `(this worker may queue ${maxWaiting}), waited ${seconds(state.waitedMs)}. ` +
     adviceFor(state, 'HTTP_POOL_MAX_WAITING (a longer queue)')
-  return new GatewayError('GW_QUEUE_FULL', detailOf(state), {
-    message,
-    retryAfterS: retryAfterOf(state)
-  })
+  return refusal('GW_QUEUE_FULL', state, message)
+}
+
+function refusal(code: ErrorCode, state: WaitState, message: string): GatewayError {
+  return new GatewayError(code, detailOf(state), { message, retryAfterS: retryAfterOf(state) })
 }
 
 const MISSING = {

@@ -155,7 +155,8 @@ export class GatewayWorker {
         if (parts !== null) changeConfig(parts, message.config)
         return
       case 'metrics.collect':
-        return parts === null ? undefined : this.#tellAll(parts)
+        parts?.plane.records.flush()
+        return void parts?.metrics.push() // cannot reject
       case 'dashboard.news':
         return parts?.pages.onNews(message.news)
       case 'told.mark':
@@ -220,11 +221,6 @@ export class GatewayWorker {
       if (this.#turns.size === 0 && this.#turns.added === added) return true
     }
     return false
-  }
-
-  #tellAll({ metrics, plane }: Parts): void {
-    plane.records.flush()
-    void metrics.push() // cannot reject
   }
 
   #serve(start: WorkerStart): void {

@@ -1,3 +1,4 @@
+import assert from 'node:assert'
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { CostQueue } from '../../src/admission/fair-queue.ts'
@@ -150,7 +151,7 @@ function makePool(t: { teardown(tearDown: () => unknown): void }): TransformPool
 }
 
 /** As a turn does it; URLs lead to `fetched`. */
-function convert(
+async function convert(
   pool: TransformPool,
   messages: readonly unknown[],
   fetched: FetchedContent = { kind: 'failed', reason: 'there is no web' },
@@ -179,7 +180,8 @@ function convert(
     signal,
     timeoutMs: 60_000
   })
-  return convertWithAttachments(plane, job, room, idle())
+  const made = await convertWithAttachments(plane, job, room, idle())
+  return made.type === 'converted' ? made : assert.fail(made.type)
 }
 
 function documentOf(pdf: Buffer) {

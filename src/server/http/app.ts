@@ -37,10 +37,7 @@ export interface AppOptions extends Sources {
   readonly plane: DataPlane
   readonly log: Logger
   readonly refusals: Pick<RefusalLog, 'note'>
-  readonly connections: Pick<
-    ClientConnections,
-    'becomeWebSocket' | 'handshakeOf' | 'vouch' | 'vouchPage'
-  >
+  readonly connections: Pick<ClientConnections, 'becomeWebSocket' | 'handshakeOf' | 'vouch'>
   readonly sockets: ResponsesSockets
   readonly current: Sources['current'] & PageParts['current']
   readonly dashboard: Pick<PageParts, 'pages' | 'sessions' | 'endSession'>

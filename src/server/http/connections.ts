@@ -124,16 +124,11 @@ export class ClientConnections {
       .on('connect', (_request, socket) => of(socket, (one) => this.#onConnect(one)))
   }
 
-  vouch(socket: Socket): void {
-    const connection = this.#census.get(socket)
-    if (connection !== undefined) this.#census.vouch(connection)
-  }
-
-  /** Vouches for a connection whose last answer is the dashboard's feed. */
-  vouchPage(socket: Socket): void {
+  /** `isPage`: the last answer of the connection is the dashboard's feed. */
+  vouch(socket: Socket, isPage = false): void {
     const connection = this.#census.get(socket)
     if (connection === undefined) return
-    connection.isPage = true
+    connection.isPage ||= isPage
     this.#census.vouch(connection)
   }
 

@@ -18,7 +18,7 @@ export interface PageParts extends OAuthOptions {
   readonly users: PanelUsers
   /** Resolves when all other workers know, too. @throws {GatewayError} GW_PRIMARY_SILENT */
   readonly endSession: (session: EndedSession) => Promise<void>
-  readonly connections: Pick<ClientConnections, 'vouch' | 'vouchPage'>
+  readonly connections: Pick<ClientConnections, 'vouch'>
   readonly log: Pick<Logger, 'info' | 'error'>
   readonly current: OAuthOptions['current'] & { readonly knownKeys: KnownKeys }
 }

@@ -13,6 +13,7 @@ import { OidcPages } from './oidc-pages.ts'
 import { isSecure, NOT_KEPT, refuseOtherSites, requireOwnPage } from './own-page.ts'
 import { PageFiles } from './page-files.ts'
 import type { Visitor } from './panel-users.ts'
+import { passes } from './read-routes.ts'
 import { type RoutedRequest, sendJson } from './router.ts'
 import { readSmallBody } from './small-body.ts'
 
@@ -66,7 +67,7 @@ export class DashboardServer {
   /** @throws {GatewayError} as `PanelUsers.reader()`, GW_OPERATOR_ONLY, GW_DASHBOARD_FULL, GW_PRIMARY_SILENT */
   async events({ request, response }: RoutedRequest): Promise<void> {
     this.#requireOperator(request)
-    this.#options.connections.vouchPage(request.socket)
+    this.#options.connections.vouch(request.socket, true)
     if (request.method === 'HEAD') {
       const type = { 'content-type': 'text/event-stream; charset=utf-8', ...NOT_KEPT }
       return answerEarly(request, response, { status: 200, headers: type, body: '' })
@@ -80,13 +81,8 @@ export class DashboardServer {
   }
 
   #mayStay(request: IncomingMessage): boolean {
-    if (this.#options.current.config.observe.dashboard === 'off') return false
-    try {
-      this.#requireOperator(request)
-      return true
-    } catch {
-      return false
-    }
+    const { dashboard } = this.#options.current.config.observe
+    return dashboard !== 'off' && passes(() => this.#requireOperator(request))
   }
 
   #sendSession(routed: RoutedRequest, visitor: Visitor | null): void {

@@ -1,20 +1,18 @@
 import type { marked } from 'marked'
 import { markup } from './markup.ts'
 
-/** Links of a page, and where they lead at this gateway. */
-export interface PageLinks {
-  to(target: string): string
-}
+/** Returns where a link of a page leads at this gateway. */
+export type PageLink = (target: string) => string
 
 /** Returns the HTML of a page's Markdown: headings can be linked to as on GitHub, pictures are links, and nothing in it is a script. */
-export function renderPage(library: typeof marked, text: string, links: PageLinks): string {
+export function renderPage(library: typeof marked, text: string, linkTo: PageLink): string {
   const anchors = new Anchors()
   const { Renderer } = library
   const renderer = new Renderer()
   renderer.html = () => ''
-  renderer.image = ({ href, text: title }) => markup`<a href="${links.to(href)}">${title}</a>`.text
+  renderer.image = ({ href, text: title }) => markup`<a href="${linkTo(href)}">${title}</a>`.text
   renderer.link = function link({ href, tokens }) {
-    return `${markup`<a href="${links.to(href)}">`.text}${this.parser.parseInline(tokens)}</a>`
+    return `${markup`<a href="${linkTo(href)}">`.text}${this.parser.parseInline(tokens)}</a>`
   }
   renderer.codespan = ({ text: code }) => {
     const id = CODE.test(code) ? anchors.first(code.toLowerCase()) : null

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { GatewayError } from '../../shared/errors.ts'
-import { type PageLinks, renderPage } from './doc-html.ts'
+import { type PageLink, renderPage } from './doc-html.ts'
 
 /** Found by a file: the builds for package and image move files, not folders. */
 const ROOT = path.join(
@@ -41,8 +41,8 @@ export class DocPages {
    */
   async markdown(page: string): Promise<string> {
     const text = await this.#read(page)
-    const links = this.#linksOf(page, '.md')
-    return text.replaceAll(LINK, (_, target: string) => `](${links.to(target)})`)
+    const linkTo = this.#linksOf(page, '.md')
+    return text.replaceAll(LINK, (_, target: string) => `](${linkTo(target)})`)
   }
 
   /**
@@ -65,17 +65,15 @@ export class DocPages {
     throw new GatewayError('GW_ROUTE_UNKNOWN', undefined, { message })
   }
 
-  #linksOf(page: string, ending: '' | '.md'): PageLinks {
+  #linksOf(page: string, ending: '' | '.md'): PageLink {
     const folder = path.posix.dirname(page)
-    return {
-      to: (target) => {
-        if (/^(?:[a-z]+:|#)/.test(target)) return target
-        const [file = '', fragment] = target.split('#')
-        const to = path.posix.normalize(path.posix.join(folder, file))
-        const here = this.#placeOf(to, ending)
-        const place = here === null ? REPOSITORY + to : relative(folder, here)
-        return fragment === undefined ? place : `${place}#${fragment}`
-      }
+    return (target) => {
+      if (/^(?:[a-z]+:|#)/.test(target)) return target
+      const [file = '', fragment] = target.split('#')
+      const to = path.posix.normalize(path.posix.join(folder, file))
+      const here = this.#placeOf(to, ending)
+      const place = here === null ? REPOSITORY + to : relative(folder, here)
+      return fragment === undefined ? place : `${place}#${fragment}`
     }
   }
 

@@ -52,8 +52,7 @@ export class PanelUsers {
     const { authenticator } = this.#current
     if (authenticator.isOpen) {
       authenticator.check(request.headers)
-      const address = this.#addressOf(request)
-      const user = { role: 'operator', name: OPERATOR, key: null, via: 'open', address } as const
+      const user = this.#operator(request, OPERATOR, 'open')
       return { user, csrf: this.#sessions.openCsrf, expiresAt: null }
     }
     const user = this.#userOfProxy(request)
@@ -138,24 +137,19 @@ export class PanelUsers {
   }
 
   ofSession(request: IncomingMessage, { subject, csrf, expiresAt }: Session): Visitor {
-    const address = this.#addressOf(request)
     const signedIn = oidcUserOf(subject)
-    if (signedIn !== null) {
-      const user = {
-        role: 'operator',
-        name: signedIn.user,
-        key: null,
-        via: 'oidc',
-        address
-      } as const
-      return { user, csrf, expiresAt }
-    }
-    const isOperator = subject === OPERATOR
-    const name = isOperator
-      ? OPERATOR
-      : (this.#current.authenticator.namedKey(subject)?.name ?? subject)
-    const [role, key] = isOperator ? (['operator', null] as const) : (['person', subject] as const)
-    return { user: { role, name, key, via: 'session', address }, csrf, expiresAt }
+    if (signedIn !== null)
+      return { user: this.#operator(request, signedIn.user, 'oidc'), csrf, expiresAt }
+    if (subject === OPERATOR)
+      return { user: this.#operator(request, OPERATOR, 'session'), csrf, expiresAt }
+    const name = this.#current.authenticator.namedKey(subject)?.name ?? subject
+    const address = this.#addressOf(request)
+    const user = { role: 'person', name, key: subject, via: 'session', address } as const
+    return { user, csrf, expiresAt }
+  }
+
+  #operator(request: IncomingMessage, name: string, via: PanelUser['via']): PanelUser {
+    return { role: 'operator', name, key: null, via, address: this.#addressOf(request) }
   }
 
   readonly #digestsOf: DigestsOf = (subject) => {
@@ -175,8 +169,7 @@ export class PanelUsers {
     if (typeof name !== 'string' || !USER_NAME.test(name)) return null
     const may = operators.some((one) => one === '*' || one.toLowerCase() === name.toLowerCase())
     if (!may) return null
-    const address = this.#addressOf(request)
-    const user = { role: 'operator', name, key: null, via: 'header', address } as const
+    const user = this.#operator(request, name, 'header')
     return { user, csrf: this.#sessions.csrfOfUser(name), expiresAt: null }
   }
 

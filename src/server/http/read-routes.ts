@@ -89,7 +89,8 @@ function hasKey(
   )
 }
 
-function passes(check: () => unknown): boolean {
+/** True if the check does not throw. */
+export function passes(check: () => unknown): boolean {
   try {
     check()
     return true

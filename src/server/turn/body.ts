@@ -80,7 +80,7 @@ export async function convertClientBody(
     const light = withoutTools(client, turns)
     const job = { answers: [news], before: { ...before, tools: light?.tools } }
     const tools = light === null ? copyTools(client) : null // before a thread may get its bytes
-    const made = await convertNews(plane, jobOf(light?.body ?? body, job), memory, owner)
+    const made = await convertWithAttachments(plane, jobOf(light?.body ?? body, job), memory, owner)
     if (made.type === 'converted') return { ...made, turns: nextTurns(made, turns, tools) }
     if (light === null) ({ body } = made)
   }
@@ -88,6 +88,7 @@ export async function convertClientBody(
   const { earlier } = client
   const tools = earlier ? copyTools({ ...client, body }) : null
   const made = await convertWithAttachments(plane, job, memory, owner)
+  if (made.type !== 'converted') throw new Error('it was the whole conversation')
   return { ...made, turns: earlier ? nextTurns(made, null, tools) : null }
 }
 
@@ -157,20 +158,11 @@ export interface AttachmentPlane {
 
 const MAX_URLS = 20
 
-/** @throws {GatewayError} GW_MEMORY_FULL without room for what was fetched, and all of `TransformPool.run()` */
+/**
+ * Only a job that goes on from other turns may need the whole conversation.
+ * @throws {GatewayError} GW_MEMORY_FULL without room for what was fetched, and all of `TransformPool.run()`
+ */
 export async function convertWithAttachments(
-  plane: AttachmentPlane,
-  job: ConvertJob,
-  room: BodyRoom,
-  owner: JobOwner
-): Promise<ConvertedRequest> {
-  const made = await convertNews(plane, job, room, owner)
-  if (made.type !== 'converted') throw new Error('it was the whole conversation')
-  return made
-}
-
-/** Like `convertWithAttachments()`, but of a job that goes on from other turns, which may need the whole conversation. */
-async function convertNews(
   plane: AttachmentPlane,
   job: ConvertJob,
   room: BodyRoom,

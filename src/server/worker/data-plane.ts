@@ -51,10 +51,7 @@ export type MemoryShares = ReturnType<typeof createMemoryShares>
 /** Sign-in that answers are asked with, and what the upstream has said about its account. */
 export interface AccountAccess {
   readonly credentials: CredentialClient
-  readonly account: Pick<
-    AccountClient,
-    'problem' | 'problemOf' | 'planProblem' | 'planStanding' | 'hasOverageKeys' | 'check' | 'heed'
-  >
+  readonly account: AccountClient
   /** For clients' own Kiro keys. */
   readonly keyTrials: KeyTrials
 }
@@ -113,7 +110,6 @@ export interface DataPlane
 
 export interface OwnPlane extends DataPlane {
   readonly credentials: Credentials
-  readonly account: AccountClient
   readonly calibration: SharedCalibration
   readonly allowances: Allowances
   readonly arrivals: Arrivals

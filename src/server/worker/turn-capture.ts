@@ -5,6 +5,7 @@ import type { AnswerWriter, Written } from '../../dialects/answer/answer-writer.
 import type { ContentCapture } from '../../observe/content-capture.ts'
 import { ContentRecorder } from '../../observe/content-recorder.ts'
 import { CONTENT_BUFFER_BYTES } from '../../observe/debug-capture.ts'
+import type { Logger } from '../../observe/logger.ts'
 import { maskHeaders, secretsOf } from '../../observe/secret-masker.ts'
 import { codeOf, messageOf } from '../../shared/errors.ts'
 import { version } from '../../shared/version.ts'
@@ -232,10 +233,7 @@ export interface TurnRecorder {
 
 export function createTurnRecorder(
   plane: DataPlane,
-  {
-    log,
-    workers
-  }: { readonly log: { warn(facts: object, message: string): void }; readonly workers: number }
+  { log, workers }: { readonly log: Pick<Logger, 'warn'>; readonly workers: number }
 ): TurnRecorder {
   const recorder = new ContentRecorder({
     folder: plane.current.config.observe.debugDir,

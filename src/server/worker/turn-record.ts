@@ -274,10 +274,8 @@ export function clientFamilyOf(userAgent: string | undefined): string {
   const known = FAMILIES.find(([sign]) => sign.test(text))
   if (known !== undefined) return known[1]
   const [word] = /^[a-z0-9][a-z0-9._-]{0,31}(?=$|[/ ;(])/i.exec(text) ?? []
-  return word?.toLowerCase() ?? UNKNOWN_CLIENT
+  return word?.toLowerCase() ?? 'other'
 }
-
-const UNKNOWN_CLIENT = 'other'
 
 export interface RequestRecordsOptions {
   readonly channel: ToPrimary

@@ -875,7 +875,7 @@ t.test(
     const stand = await setUp(
       t,
       (request, response) => {
-        if (request.url === '/page') stand.connections.vouchPage(request.socket)
+        if (request.url === '/page') stand.connections.vouch(request.socket, true)
         else stand.connections.vouch(request.socket)
         if (request.url === '/idle') response.end('ok')
         else response.write('a part')

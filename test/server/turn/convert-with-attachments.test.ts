@@ -174,7 +174,9 @@ for (const [how, bytes] of [
       const body = growingBody(bytes)
       const bodyBytes = body.byteLength
       const { outcome, budget, reservedBytes } = await convertGrowing(t, body, 6 * MIB)
-      const { payload } = await outcome
+      const made = await outcome
+      if (made.type !== 'converted') throw new Error(made.type)
+      const { payload } = made
       t.ok(payload.byteLength > bodyBytes * 1.3, `${payload.byteLength} bytes of ${bodyBytes}`)
       const grownBytes = budget.reservedBytes - (64 * MIB - 6 * MIB)
       t.ok(reservedBytes + grownBytes >= bodyBytes + payload.byteLength)
