@@ -66,7 +66,7 @@ export class Lease {
     if (keepAlive < before) this.#options.onKeepAlive?.(keepAlive)
   }
 
-  state(): LeaseState {
+  state() {
     const { size, held, waiting, gated, grant } = this.#core
     return { budget: grant.budget, size, held, waiting, gated, keepAlive: grant.keepAlive }
   }
@@ -305,15 +305,6 @@ export interface AcquireOptions {
   readonly key: string
   /** `monotonicNow()`; the wait counts from here. */
   readonly arrivedAt: number
-}
-
-export interface LeaseState {
-  readonly budget: number | null
-  readonly size: number
-  readonly held: number
-  readonly waiting: number
-  readonly gated: number
-  readonly keepAlive: number
 }
 
 interface PermitIssuer {

@@ -43,8 +43,6 @@ export interface UpstreamQuestion extends PermitWait {
   readonly capture: TurnCapture | null
 }
 
-export type AnsweredCall = Pick<Attempt, 'meter'>
-
 interface FailedCall {
   readonly way: CallWay
   readonly state: TryState
@@ -73,10 +71,7 @@ async function reserveFor(question: UpstreamQuestion): Promise<Charge | null> {
  * Resolves once the sink has the whole answer.
  * @throws {GatewayError} GW_KEY_LIMIT; why there is no answer, or why it broke off: then the sink has begun
  */
-export async function askUpstream(
-  plane: DataPlane,
-  question: UpstreamQuestion
-): Promise<AnsweredCall> {
+export async function askUpstream(plane: DataPlane, question: UpstreamQuestion): Promise<Attempt> {
   const charge = await reserveFor(question)
   const bill = new Bill({ ...question, plane, charge })
   try {
@@ -91,7 +86,7 @@ async function askUntilAnswered(
   plane: DataPlane,
   question: UpstreamQuestion,
   bill: Bill
-): Promise<AnsweredCall> {
+): Promise<Attempt> {
   const { plan, progress, signal } = question
   plane.retryBudget.earn()
   const way = await CallWay.open(plane, 'generate', signal)

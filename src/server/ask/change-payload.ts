@@ -8,7 +8,7 @@ import type { RequestForm, UpstreamHost } from '../../kiro/wire/hosts.ts'
 import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
 import type { PayloadChange, RequestPayload } from '../../upstream/call/requests.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
-import type { PermitWait } from './call-way.ts'
+import type { UpstreamQuestion } from './ask-upstream.ts'
 import type { PayloadStep } from './next-try.ts'
 
 /*
@@ -29,10 +29,7 @@ export async function reformPayload(
   if (written !== null) payload.replace(written.bytes)
 }
 
-export interface ChangeableRequest extends Pick<PermitWait, 'waiter' | 'signal'> {
-  readonly payload: RequestPayload
-  readonly plan: ReplyPlan
-}
+type ChangeableRequest = Pick<UpstreamQuestion, 'payload' | 'plan' | 'waiter' | 'signal'>
 
 export const CHANGES = {
   'reasoning-refused': 'reasoning of earlier answers left out',

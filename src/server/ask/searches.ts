@@ -5,16 +5,14 @@ import { filterPages, wordSearch } from '../../dialects/plan/search-tool.ts'
 import { faultOfResponse, toGatewayError } from '../../kiro/wire/fault.ts'
 import type { ToolResult } from '../../kiro/wire/message.ts'
 import { cutQuery, parseSearchAnswer, type SearchOutcome } from '../../kiro/wire/web-search.ts'
-import type { Logger } from '../../observe/logger.ts'
-import type { AnswerSink } from '../../reply/sinks.ts'
 import { asGatewayError } from '../../shared/errors.ts'
 import { parseJsonObject, textMember } from '../../shared/json.ts'
 import { exchangeJson } from '../../upstream/call/json-exchange.ts'
 import { searchRequest } from '../../upstream/call/requests.ts'
 import { type ApproachFailure, toApproachFailure } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
-import type { TurnCapture } from '../worker/turn-capture.ts'
-import { acquireFor, CallWay, type PermitWait } from './call-way.ts'
+import type { UpstreamQuestion } from './ask-upstream.ts'
+import { acquireFor, CallWay } from './call-way.ts'
 
 export interface RoundSearchesOptions {
   readonly plan: WebSearchPlan
@@ -105,16 +103,9 @@ function newId(): string {
   return randomUUID().replaceAll('-', '')
 }
 
-export interface SearchContext extends PermitWait {
-  readonly sink: AnswerSink
-  readonly log: Logger
-  readonly requestId: string
-  readonly capture: TurnCapture | null
-}
-
 export function createSearches(
   plane: DataPlane,
-  context: SearchContext,
+  context: UpstreamQuestion,
   plan: WebSearchPlan
 ): RoundSearches {
   const { sink, signal } = context
@@ -137,7 +128,7 @@ export function createSearches(
 async function searchWeb(
   plane: DataPlane,
   query: string,
-  context: SearchContext
+  context: UpstreamQuestion
 ): Promise<SearchOutcome> {
   const { signal, log, requestId: request_id } = context
   const way = await CallWay.open(plane, 'mcp', signal)
@@ -166,7 +157,7 @@ async function ask(
   plane: DataPlane,
   way: CallWay,
   query: string,
-  context: SearchContext
+  context: UpstreamQuestion
 ): Promise<SearchOutcome | ApproachFailure> {
   const { signal, progress, sink, capture } = context
   const { userAgent } = plane.current.config.upstream

@@ -275,7 +275,7 @@ function keyDoubted(): GatewayError {
 }
 
 /** The client's end of a request. */
-type AskedOn = Pick<ServerResponse, 'closed'> & {
+export type AskedOn = Pick<ServerResponse, 'closed'> & {
   readonly req: Pick<IncomingMessage, 'socket'>
   once(event: 'close', listener: () => void): unknown
 }

@@ -13,18 +13,11 @@ import { bodyMemoryOf } from '../turn/body-memory.ts'
 import { convertClientBody } from '../turn/body.ts'
 import { type LocalAnswer, Turn, unixTime } from '../turn/turn.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
-import {
-  type Authenticator,
-  type ClientKey,
-  hasLostUpgrade,
-  type KiroKey,
-  requestIdOf,
-  wantsWebSocket
-} from './auth.ts'
+import { type Authenticator, hasLostUpgrade, requestIdOf, wantsWebSocket } from './auth.ts'
 import type { ClientConnections } from './connections.ts'
 import type { PassthroughKeys } from './passthrough-keys.ts'
 import type { Route } from './router.ts'
-import { unnamedKeyOf } from './turn-routes.ts'
+import { askerOf, type CallerKey } from './turn-routes.ts'
 
 const DIALECT = 'openai-responses'
 const PATHS: ReadonlySet<string> = new Set(Dialects[DIALECT].paths)
@@ -106,50 +99,40 @@ function arePlainProtocols(list: string): boolean {
   return names.every((name) => PROTOCOL.test(name)) && new Set(names).size === names.length
 }
 
-interface Caller {
-  readonly key: ClientKey
-  readonly kiroKey: KiroKey | null
-}
-
 /** The client's key is looked up for each request, since it may be changed or revoked meanwhile. */
 function clientOf(parts: SocketRouteParts, request: IncomingMessage): Omit<SocketClient, 'place'> {
   const { plane, keys, log, lines, current } = parts
   const { headers } = request
   const brought = current.authenticator.kiroKeyOf(headers)
-  const caller = (): Caller => {
+  const caller = (): CallerKey => {
     const kiroKey = current.authenticator.kiroKeyOf(headers)
-    if (kiroKey !== null) return { key: { name: kiroKey.name, named: null }, kiroKey }
-    return { key: current.authenticator.check(headers), kiroKey: null }
+    if (kiroKey !== null) return { keyName: kiroKey.name, namedKey: null, kiroKey }
+    const { name: keyName, named: namedKey } = current.authenticator.check(headers)
+    return { keyName, namedKey, kiroKey: null }
   }
-  const placeOf = ({ key, kiroKey }: Caller): string =>
-    kiroKey === null ? key.name : keys.placeOf(kiroKey)
+  const placeOf = ({ keyName, kiroKey }: CallerKey): string =>
+    kiroKey === null ? keyName : keys.placeOf(kiroKey)
   return {
     makeId: () => requestIdOf(undefined),
     isGood: () => current.authenticator.problemOf(headers) === null,
     isKnown: () => brought === null || keys.isAccepted(brought),
     waitInLine: async (signal) => {
-      const { named } = caller().key
+      const { namedKey: named } = caller()
       return named === null || named.maxStreams === null ? () => {} : lines.enter(named.id, signal)
     },
     memoryFor: (signal) => bodyMemoryOf(plane, { key: placeOf(caller()), signal }),
     answer: ({ requestId, response, arrived, isWarmUp }: AskedTurn): RunningAnswer => {
-      const one = caller()
-      const { key, kiroKey } = one
-      const own = kiroKey === null ? plane : keys.planeOf(kiroKey, response)
+      const asker = askerOf(parts, caller(), response)
       const turn = new Turn({
-        plane: own,
+        ...asker,
         dialect: DIALECT,
         route: '/v1/responses',
         request,
         response,
         requestId,
-        keyName: key.name,
-        place: placeOf(one),
-        namedKey: key.named,
-        usageKey: key.named?.id ?? unnamedKeyOf(key.name, kiroKey),
         log,
         arrived,
-        ...(isWarmUp && { answerHere: warmUp(own, arrived.onAnswer) })
+        ...(isWarmUp && { answerHere: warmUp(asker.plane, arrived.onAnswer) })
       })
       void turn.run() // never rejects
       return turn

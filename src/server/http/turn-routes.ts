@@ -6,15 +6,14 @@ import {
   dialectOfHeaders,
   isDialectName
 } from '../../dialects/dialect.ts'
-import type { UnnamedKey } from '../../ipc/usage-row.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
-import type { PassthroughKeys } from './passthrough-keys.ts'
+import type { AskedOn, PassthroughKeys } from './passthrough-keys.ts'
 import { convertClientBody, referencedAnswers, requestOptionsOf } from '../turn/body.ts'
 import { type LocalAnswer, Turn, type TurnOptions } from '../turn/turn.ts'
-import { ANYONE, type KiroKey } from './auth.ts'
-import type { Route } from './router.ts'
+import { ANYONE } from './auth.ts'
+import type { Route, RoutedRequest } from './router.ts'
 
 const AnswerPaths: ReadonlyMap<string, DialectName> = new Map(
   DIALECT_NAMES.flatMap((name) => Dialects[name].paths.map((path) => [path, name] as const))
@@ -51,23 +50,37 @@ export function turnRoute(
   return {
     method: 'POST',
     path,
-    serve: ({ request, response, requestId, keyName, namedKey, kiroKey }) => {
-      const { keys, plane: own, log } = parts
-      const plane = kiroKey === null ? own : keys.planeOf(kiroKey, response)
-      const place = kiroKey === null ? keyName : keys.placeOf(kiroKey)
-      const { dialect, answerHere, isCompactCall = false } = parts
-      const usageKey = namedKey?.id ?? unnamedKeyOf(keyName, kiroKey)
-      const key = { keyName, place, namedKey, usageKey }
-      const call = { route: path, request, response, requestId, ...key }
+    serve: (routed) => {
+      const { request, response, requestId } = routed
+      const { log, dialect, answerHere, isCompactCall = false } = parts
+      const call = {
+        ...askerOf(parts, routed, response),
+        route: path,
+        request,
+        response,
+        requestId
+      }
       const here = answerHere === undefined ? {} : { answerHere }
-      return new Turn({ plane, log, dialect, isCompactCall, ...here, ...call }).run()
+      return new Turn({ log, dialect, isCompactCall, ...here, ...call }).run()
     }
   }
 }
 
-export function unnamedKeyOf(keyName: string, kiroKey: KiroKey | null): UnnamedKey {
-  if (kiroKey !== null) return 'kiro'
-  return keyName === ANYONE ? 'anyone' : 'operator'
+/** Key of a request, however it came. */
+export type CallerKey = Pick<RoutedRequest, 'keyName' | 'namedKey' | 'kiroKey'>
+
+/** Returns who asks a turn, and the plane that answers: of the gateway's sign-in, or of the client's own key. */
+export function askerOf(
+  { plane, keys }: Pick<TurnParts, 'plane' | 'keys'>,
+  { keyName, namedKey, kiroKey }: CallerKey,
+  response: AskedOn
+) {
+  if (kiroKey !== null) {
+    const own = { plane: keys.planeOf(kiroKey, response), place: keys.placeOf(kiroKey) }
+    return { ...own, keyName, namedKey, usageKey: 'kiro' }
+  }
+  const usageKey = namedKey?.id ?? (keyName === ANYONE ? 'anyone' : 'operator')
+  return { plane, place: keyName, keyName, namedKey, usageKey }
 }
 
 function compactRoutes(parts: TurnParts): readonly Route[] {

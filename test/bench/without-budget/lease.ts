@@ -1,4 +1,4 @@
-import { type LeaseState, Permit, type Lease as RealLease } from '../../../src/admission/lease.ts'
+import { Permit, type Lease as RealLease } from '../../../src/admission/lease.ts'
 
 export { Permit } from '../../../src/admission/lease.ts'
 
@@ -20,7 +20,7 @@ export class Lease implements Public<RealLease> {
     return 0
   }
 
-  state(): LeaseState {
+  state(): ReturnType<RealLease['state']> {
     return { budget: null, size: Infinity, held: 0, waiting: 0, gated: 0, keepAlive: 150 }
   }
 
