@@ -23,8 +23,6 @@ interface Newcomer {
   readonly answer: PromiseWithResolvers<void>
 }
 
-type Page = Pick<Newcomer, 'response' | 'isAllowed'>
-
 /** Interval of checks that pages still may. */
 const CHECK_MS = 10_000
 /** Limit of our own buffers; a first event has some 100 KB. `UnreadWatch` bounds what is in the system's. */
@@ -50,7 +48,7 @@ const LEAVING_EVENT = 'event: leaving\ndata: {}\n\n'
 export class DashboardPages {
   readonly #options: DashboardPagesOptions
   /** Bounded by what the primary lets in. */
-  readonly #pages = new Set<Page>()
+  readonly #pages = new Set<Newcomer>()
   /** Bounded by the connections of clients, like the next. */
   #newcomers: readonly Newcomer[] = []
   #asked: { readonly requestId: number; readonly newcomers: readonly Newcomer[] } | null = null
@@ -149,8 +147,8 @@ export class DashboardPages {
     this.#wish({ name: 'open', requestId, pages: newcomers.length })
   }
 
-  #begin({ response, isAllowed }: Newcomer, bytes: Buffer): void {
-    const page: Page = { response, isAllowed }
+  #begin(page: Newcomer, bytes: Buffer): void {
+    const { response } = page
     this.#pages.add(page)
     response.once('close', () => {
       this.#pages.delete(page)
@@ -165,7 +163,7 @@ export class DashboardPages {
     this.#timer ??= setInterval(() => this.#check(), checkMs).unref()
   }
 
-  #write({ response }: Page, bytes: Buffer): void {
+  #write({ response }: Newcomer, bytes: Buffer): void {
     if (response.writableEnded) return
     if (response.writableLength > MAX_UNSENT_BYTES) response.socket?.resetAndDestroy()
     else response.write(bytes)

@@ -38,14 +38,8 @@ async function serveJson(routed: RoutedRequest): Promise<void> {
   send(routed, json, { 'content-type': 'application/json; charset=utf-8' })
 }
 
-interface Description {
-  readonly json: Buffer
-  readonly page: string
-  readonly pagePolicy: string
-}
-
 /** Reads the description of the API when it is first asked for. */
-export const readDescription = loadOnce(async (): Promise<Description> => {
+export const readDescription = loadOnce(async () => {
   const [json, page] = await Promise.all([readFile(JSON_FILE), readFile(PAGE_FILE, 'utf8')])
   return { json, page, pagePolicy: policyOf(page) }
 })

@@ -360,13 +360,8 @@ const HEADERS = {
   'x-content-type-options': 'nosniff'
 } as const
 
-interface Style {
-  readonly text: string
-  /** Policy that allows this style sheet, forms to the gateway, and nothing else. */
-  readonly policy: string
-}
-
-async function readStyle(): Promise<Style> {
+/** The policy allows this style sheet, forms to the gateway, and nothing else. */
+async function readStyle() {
   const texts = await Promise.all([pageFileText('theme.css'), pageFileText('device.css')])
   const text = texts.join('\n')
   const hash = createHash('sha256').update(text).digest('base64')

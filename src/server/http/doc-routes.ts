@@ -14,7 +14,7 @@ export function docRoutes(): readonly Route[] {
     const body = await pages.body(page)
     const { page: description } = await readDescription()
     const [style = ''] = /<style>.*?<\/style>/s.exec(description) ?? []
-    const whole = frame(page, { style, body })
+    const whole = frame(page, style, body)
     sendPage(routed, whole, policyOf(whole))
   }
   const serveText = async (routed: RoutedRequest, page: string): Promise<void> => {
@@ -39,14 +39,8 @@ function route(path: string, serve: Route['serve']): Route {
   return { method: 'GET', path, isForSignedIn: true, serve }
 }
 
-interface Parts {
-  /** That of the description of the API. */
-  readonly style: string
-  readonly body: string
-}
-
-/** Puts the body of a page between what all of them have. */
-function frame(page: string, { style, body }: Parts): string {
+/** Puts the body of a page between what all of them have; the style is that of the description of the API. */
+function frame(page: string, style: string, body: string): string {
   const up = page.startsWith('docs/guides/') ? '../../' : '../'
   const [, title = ''] = /<h1[^>]*>(.*?)<\/h1>/s.exec(body) ?? []
   return `<!doctype html>\n${

@@ -99,7 +99,8 @@ export class OidcPages {
     else this.#underWay.delete(network)
   }
 
-  #placeOf(routed: RoutedRequest): Place {
+  /** Address at which the browser reaches the gateway, without a slash at its end, and path of the panel there. */
+  #placeOf(routed: RoutedRequest) {
     const { config } = this.#options.current
     if (config.observe.oidcIssuer === null)
       throw routeUnknown(routed.request, 'no DASHBOARD_OIDC_ISSUER')
@@ -107,14 +108,6 @@ export class OidcPages {
     const panel = `${prefixOf(routed.request, config.server)}/`
     return { base, panel, isSecure: base.startsWith('https://') }
   }
-}
-
-interface Place {
-  /** Address at which the browser reaches the gateway, without a slash at its end. */
-  readonly base: string
-  /** Path of the panel there. */
-  readonly panel: string
-  readonly isSecure: boolean
 }
 
 function queryIn({ url = '' }: IncomingMessage): URLSearchParams {

@@ -1,4 +1,4 @@
-import { PANEL_ACTION_NAMES, PANEL_ACTIONS, type PanelAction } from '../../ipc/panel.ts'
+import { PANEL_ACTION_NAMES, PANEL_ACTIONS } from '../../ipc/panel.ts'
 import { loadOnce } from '../../shared/single-flight.ts'
 import type { PageParts } from './dashboard-routes.ts'
 import { isDeviceSignInOff } from './oauth-routes.ts'
@@ -16,7 +16,7 @@ export function panelRoutes(options: PageParts): readonly Route[] {
       method,
       path,
       isOpen: true, // finds out itself who asks
-      isOff: () => DEVICE_ACTIONS.has(action) && isDeviceSignInOff(options.current.config),
+      isOff: () => action.startsWith('devices') && isDeviceSignInOff(options.current.config),
       serve: async (routed) => {
         if (options.current.config.observe.dashboard === 'off')
           throw routeUnknown(routed.request, 'DASHBOARD=off')
@@ -26,10 +26,3 @@ export function panelRoutes(options: PageParts): readonly Route[] {
     }
   })
 }
-
-const DEVICE_ACTIONS: ReadonlySet<PanelAction> = new Set<PanelAction>([
-  'devices',
-  'devices.approve',
-  'devices.deny',
-  'devices.end'
-])

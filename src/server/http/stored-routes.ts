@@ -54,7 +54,10 @@ interface Asked {
 type StoredAnswer = (asked: Asked) => Promise<object | string>
 
 async function getResponse(asked: Asked): Promise<string> {
-  if (asked.query.get('stream') === 'true') throw notStreamed()
+  if (asked.query.get('stream') === 'true') {
+    const message = 'A stored response cannot be streamed. Leave stream out to get it in one piece.'
+    throw new GatewayError('GW_BODY_INVALID', undefined, { message, param: 'stream' })
+  }
   return responseText(asked)
 }
 
@@ -108,11 +111,6 @@ async function readStored<T>(
 /** The file is held once as bytes and once as text. */
 function admitInto({ memory }: ClientBody): Admit {
   return (bytes) => memory.extend(bytes)
-}
-
-function notStreamed(): GatewayError {
-  const message = 'A stored response cannot be streamed. Leave stream out to get it in one piece.'
-  return new GatewayError('GW_BODY_INVALID', undefined, { message, param: 'stream' })
 }
 
 function unknownResponse(id: string): GatewayError {

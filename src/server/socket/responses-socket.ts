@@ -457,13 +457,10 @@ export class ResponsesSocket {
 
   #refuse(error: GatewayError, event: Pick<ClientEvent, 'streamId'> | null): void {
     const { request, makeId } = this.#options
-    const response = new FrameResponse(request, this.#deaf, event?.streamId ?? null)
+    // Nothing depends on whether an error outside of an answer is read.
+    const target = { ...this.#target, cut: () => {} }
+    const response = new FrameResponse(request, target, event?.streamId ?? null)
     answerError(response, { error, requestId: makeId() })
-  }
-
-  /** Nothing depends on whether an error outside of an answer is read. */
-  get #deaf(): FrameTarget {
-    return { ...this.#target, cut: () => {} }
   }
 
   /** Answers one request at a time, in their order. */

@@ -1,13 +1,3 @@
-/** Longest reading: the end of an answer is usually near. */
-const READ_ON_MS = 10_000
-/** Most bytes; metering has a hundred. */
-const READ_ON_BYTES = 1_048_576
-/**
- * Limit while such answers have no price, which any shorter answer teaches. A key has one of these at a
- * time per model.
- */
-const UNPRICED_MS = 300_000
-const UNPRICED_BYTES = 16_777_216
 /** A key that cuts every answer short must not use up connections and the upstream's work. */
 const MAX_OF_KEY = 4
 
@@ -17,11 +7,13 @@ export interface MeterReadingsOptions {
   readonly bounds?: Partial<typeof BOUNDS>
 }
 
+/** The end of an answer is usually near, and metering has a hundred bytes. */
 const BOUNDS = {
-  ms: READ_ON_MS,
-  bytes: READ_ON_BYTES,
-  unpricedMs: UNPRICED_MS,
-  unpricedBytes: UNPRICED_BYTES
+  ms: 10_000,
+  bytes: 1_048_576,
+  /** While such answers have no price, which any shorter answer teaches. A key has one of these at a time per model. */
+  unpricedMs: 300_000,
+  unpricedBytes: 16_777_216
 }
 
 export interface MeterReadingOptions {
