@@ -1,4 +1,4 @@
-import { type ErrorKind, ErrorTable } from '../shared/error-table.ts'
+import { type ErrorKind, type ErrorSource, ErrorTable } from '../shared/error-table.ts'
 import type { ErrorCode } from '../shared/errors.ts'
 import type { ErrorCount, Fault } from './feed.ts'
 
@@ -47,43 +47,22 @@ export class Failures {
 /** Requests that a failure says something about: `none` where the client made the mistake. */
 export type Reach = 'none' | 'one' | 'all'
 
+/** Fault and reach of a failure by the side that caused it. */
+const BY_SOURCE: Readonly<Record<ErrorSource, readonly [Fault, Reach]>> = {
+  downstream: ['client', 'none'],
+  upstream: ['upstream', 'all'],
+  internal: ['gateway', 'all']
+}
+
 /**
- * The one table of who is at fault, and whom it concerns: what is wrong with the content of one request, or the answer
- * to it, says nothing about the next. An overlong conversation is the client's fault, whichever side refuses it.
+ * Kinds that are judged otherwise: what is wrong with the content of one request, or the answer to it, says nothing about
+ * the next. An overlong conversation is the client's fault, whichever side refuses it.
  */
-const JUDGED: Readonly<Record<ErrorKind, readonly [Fault, Reach]>> = {
-  key: ['client', 'none'],
-  limit: ['client', 'none'],
-  often: ['client', 'none'],
-  denied: ['client', 'none'],
-  route: ['client', 'none'],
-  missing: ['client', 'none'],
-  method: ['client', 'none'],
-  conflict: ['client', 'none'],
-  stale: ['client', 'none'],
-  upgrade: ['client', 'none'],
-  request: ['client', 'none'],
-  size: ['client', 'none'],
-  encoding: ['client', 'none'],
-  late: ['client', 'none'],
-  costly: ['client', 'none'],
-  model: ['client', 'none'],
-  gone: ['client', 'none'],
+const BY_KIND: Readonly<Partial<Record<ErrorKind, readonly [Fault, Reach]>>> = {
   overflow: ['client', 'none'],
   refused: ['upstream', 'one'],
   answer: ['upstream', 'one'],
-  failed: ['gateway', 'one'],
-  busy: ['gateway', 'all'],
-  internal: ['gateway', 'all'],
-  upstream: ['upstream', 'all'],
-  silent: ['upstream', 'all'],
-  rate: ['upstream', 'all'],
-  quota: ['upstream', 'all'],
-  restricted: ['upstream', 'all'],
-  overloaded: ['upstream', 'all'],
-  account: ['upstream', 'all'],
-  forbidden: ['upstream', 'all'],
-  barred: ['upstream', 'all']
+  failed: ['gateway', 'one']
 }
 
 /** Problems of an account that are the client's if it has brought that account. */
@@ -108,8 +87,9 @@ export function reachOf(code: string, account: Account = 'gateway'): Reach {
 
 function judged(code: string, account: Account): readonly [Fault, Reach] {
   if (!isErrorCode(code)) return ['gateway', 'all']
-  const { kind } = ErrorTable[code]
-  return account === 'client' && OF_ACCOUNTS.has(kind) ? ['client', 'none'] : JUDGED[kind]
+  const { kind, source } = ErrorTable[code]
+  if (account === 'client' && OF_ACCOUNTS.has(kind)) return BY_SOURCE.downstream
+  return BY_KIND[kind] ?? BY_SOURCE[source]
 }
 
 function isErrorCode(code: string): code is ErrorCode {

@@ -14,19 +14,9 @@ export interface SpanQueueOptions {
 
 export type SpanLoss = 'full' | 'refused' | 'closed'
 
-interface QueueLimits {
-  readonly maxSpans: number
-  /** By `weightOf()`. */
-  readonly maxBytes: number
-  readonly maxBatch: number
-  readonly delayMs: number
-  readonly retryMs: number
-  readonly maxRetryMs: number
-  readonly closeMs: number
-}
-
-export const QUEUE_LIMITS: QueueLimits = {
+export const QUEUE_LIMITS = {
   maxSpans: 2048,
+  /** By `weightOf()`. */
   maxBytes: 2 * 1024 * 1024,
   maxBatch: 256,
   delayMs: 5000,
@@ -34,6 +24,8 @@ export const QUEUE_LIMITS: QueueLimits = {
   maxRetryMs: 30_000,
   closeMs: 1000
 }
+
+type QueueLimits = Readonly<typeof QUEUE_LIMITS>
 
 interface Waiting {
   readonly span: ReadableSpan
