@@ -27,7 +27,9 @@ const RATES = {
   creditsPerHour: { of: 'credits', windowMs: CREDIT_WINDOW_MS, perMs: HOUR_MS }
 } as const satisfies Partial<Record<HistoryColumn, object>>
 
-export type Levels = Readonly<Record<Exclude<HistoryColumn, keyof typeof RATES>, number | null>>
+const LEVELS = HISTORY_COLUMNS.filter((name) => !isRate(name))
+
+export type Levels = Readonly<Record<(typeof LEVELS)[number], number | null>>
 
 export interface Rates {
   readonly requestsPerMinute: number
@@ -43,36 +45,12 @@ export class DashboardHistory {
   /** Wall clock of each point. Ring buffers. Bounded by CAPACITY, like these. */
   readonly #shownAt = new Float64Array(CAPACITY)
   readonly #at = new Float64Array(CAPACITY)
-  readonly #totals: Readonly<Record<keyof Totals, Float64Array>>
-  readonly #levels: Readonly<Record<keyof Levels, Float32Array>>
+  readonly #totals = byName(TOTALS, () => new Float64Array(CAPACITY))
+  readonly #levels = byName(LEVELS, () => new Float32Array(CAPACITY))
   #count = 0
 
   constructor(startedAt: number) {
     this.#startedAt = startedAt
-    this.#totals = {
-      requests: new Float64Array(CAPACITY),
-      failed: new Float64Array(CAPACITY),
-      inputTokens: new Float64Array(CAPACITY),
-      outputTokens: new Float64Array(CAPACITY),
-      credits: new Float64Array(CAPACITY)
-    }
-    const level = (): Float32Array => new Float32Array(CAPACITY)
-    this.#levels = {
-      inUse: level(),
-      idle: level(),
-      budget: level(),
-      waiting: level(),
-      longestWaitMs: level(),
-      streams: level(),
-      firstP50Ms: level(),
-      firstP95Ms: level(),
-      totalP50Ms: level(),
-      totalP95Ms: level(),
-      memoryBytes: level(),
-      cpuCores: level(),
-      loopDelayMs: level(),
-      workers: level()
-    }
   }
 
   add(
@@ -84,9 +62,7 @@ export class DashboardHistory {
     this.#at[slot] = at
     this.#shownAt[slot] = shownAt
     for (const name of TOTALS) this.#totals[name][slot] = totals[name]
-    for (const [name, ring] of Object.entries(this.#levels)) {
-      ring[slot] = levelOf(levels, name) ?? Number.NaN
-    }
+    for (const name of LEVELS) this.#levels[name][slot] = levels[name] ?? Number.NaN
     this.#count++
   }
 
@@ -105,10 +81,9 @@ export class DashboardHistory {
   toJson(): ShownHistory {
     const shown = Math.min(this.#count, SHOWN_POINTS)
     const points = Array.from({ length: shown }, (_, index) => this.#count - shown + index)
-    const columnOf = (name: HistoryColumn) => points.map((point) => this.#value(name, point))
     return {
       at: points.map((point) => this.#shownAt[point % CAPACITY] ?? 0),
-      columns: byColumn(columnOf)
+      columns: byName(HISTORY_COLUMNS, (name) => points.map((point) => this.#value(name, point)))
     }
   }
 
@@ -117,7 +92,7 @@ export class DashboardHistory {
     if (point < 0) return null
     return {
       at: this.#shownAt[point % CAPACITY] ?? 0,
-      values: byColumn((name) => this.#value(name, point))
+      values: byName(HISTORY_COLUMNS, (name) => this.#value(name, point))
     }
   }
 
@@ -164,13 +139,11 @@ function rounded(value: number): number {
   return Math.round(value * 1000) / 1000
 }
 
-function levelOf(levels: Levels, name: string): number | null {
-  const value: unknown = Reflect.get(levels, name)
-  return typeof value === 'number' ? value : null
-}
-
-function byColumn<Value>(read: (name: HistoryColumn) => Value): Record<HistoryColumn, Value> {
-  const entries = HISTORY_COLUMNS.map((name) => [name, read(name)] as const)
+function byName<Name extends string, Value>(
+  names: readonly Name[],
+  read: (name: Name) => Value
+): Record<Name, Value> {
+  const entries = names.map((name) => [name, read(name)] as const)
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- each name is there
-  return Object.fromEntries(entries) as Record<HistoryColumn, Value>
+  return Object.fromEntries(entries) as Record<Name, Value>
 }
