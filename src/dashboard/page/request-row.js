@@ -32,43 +32,29 @@ const WAITS = ['key', 'pause', 'pace', 'queue']
  * @param {Ended} item of the feed
  * @returns {Row}
  */
-export function rowOf(item) {
-  const { failure } = item
+export function rowOf({ n, at, modelAsked, isStream, failure, ...item }) {
+  const { firstMs, totalMs, phasesMs, lostCalls, bodyBytes, ...same } = item
   return {
-    n: `live-${item.n}`,
-    id: item.id,
-    at: new Date(item.at).toISOString(),
+    ...same,
+    n: `live-${n}`,
+    at: new Date(at).toISOString(),
     times: 1,
-    key: item.key,
-    key_id: '',
-    client: item.client,
-    dialect: item.dialect,
-    route: item.route,
-    model: item.model,
-    model_asked: item.modelAsked,
-    stream: item.isStream,
-    status: item.status,
-    code: item.code,
-    fault: item.fault,
+    model_asked: modelAsked,
+    stream: isStream,
     failure: failure && {
       reason: failure.reason,
       detail: failure.detail,
       upstream_status: failure.upstreamStatus,
       upstream_request_id: failure.upstreamId
     },
-    first_ms: item.firstMs,
-    total_ms: item.totalMs,
-    phases_ms: item.phasesMs,
+    first_ms: firstMs,
+    total_ms: totalMs,
+    phases_ms: phasesMs,
     input_tokens: item.inputTokens,
     output_tokens: item.outputTokens,
     cached_tokens: item.cachedTokens,
-    credits: item.credits,
-    metering: item.metering,
-    repairs: item.repairs,
-    lost_calls: item.lostCalls,
-    attempts: item.attempts,
-    worker: item.worker,
-    body_bytes: item.bodyBytes
+    lost_calls: lostCalls,
+    body_bytes: bodyBytes
   }
 }
 
@@ -140,9 +126,14 @@ function partsOf({ phases_ms: took }) {
   })
 }
 
+/** @param {string} phase */
+function colourOf(phase) {
+  return `var(--phase-${phase})`
+}
+
 /** The phases with their names, as far as there were any. @param {Row} row */
 function phaseList(row) {
-  return html`<ul class="legend">${partsOf(row).map(({ phase, words, ms }) => html`<li><i class="swatch" data-phase=${phase}></i>${words} <b>${duration(ms)}</b></li>`)}</ul>`
+  return html`<ul class="legend">${partsOf(row).map(({ phase, words, ms }) => html`<li><i class="swatch" .style=${`background: ${colourOf(phase)}`}></i>${words} <b>${duration(ms)}</b></li>`)}</ul>`
 }
 
 /** @param {Row} row */
@@ -150,7 +141,7 @@ function phases(row) {
   const parts = partsOf(row)
   const text = parts.map(({ words, ms }) => `${words} ${duration(ms)}`).join(', ')
   return html`<div class="phases" role="img" aria-label=${text === '' ? 'no phases' : text} title=${text}>
-    ${parts.map(({ phase, ms }) => html`<i data-phase=${phase} data-value=${ms} .style=${`flex-grow: ${ms}`}></i>`)}
+    ${parts.map(({ phase, ms }) => html`<i data-phase=${phase} data-value=${ms} .style=${`flex-grow: ${ms}; background: ${colourOf(phase)}`}></i>`)}
   </div>`
 }
 
@@ -163,11 +154,11 @@ const WHOLE = ['Reason', 'Detail', 'Meaning', 'Phases']
  */
 export function requestDetails(row, answer) {
   const known = factsOf(row, answer)
-  const text = `${known.map(([name, value]) => `${name}: ${value}`).join('\n')}\n`
+  const text = `${known.map(({ name, value }) => `${name}: ${value}`).join('\n')}\n`
   const { about = null, capture = null } = answer ?? {}
   return html`<tr class="details" id="request-details"><td colspan="10">
     <dl>${known.map(
-      ([name, value]) => html`<div class=${WHOLE.includes(name) ? 'whole' : ''}>
+      ({ name, value }) => html`<div class=${WHOLE.includes(name) ? 'whole' : ''}>
       <dt>${name}</dt><dd data-detail=${name.toLowerCase().replaceAll(' ', '-')}>${name === 'Phases' && value !== UNKNOWN ? html`${phases(row)}${phaseList(row)}` : value}</dd></div>`
     )}
     </dl>
@@ -188,40 +179,45 @@ const METERINGS = {
 /**
  * @param {Row} row
  * @param {Answer | null} answer
- * @returns {[string, string][]}
  */
 function factsOf(row, answer) {
-  const { model, model_asked, first_ms, metering } = row
+  const { failure, model, model_asked, first_ms, metering, repairs, attempts, lost_calls } = row
+  const silent = attempts === 0 ? 'was not asked' : 'did not answer'
   const cached = row.cached_tokens === 0 ? '' : `, ${amount(row.cached_tokens)} from the cache`
   const answered = model === '' ? UNKNOWN : model
+  const dialect = `${row.dialect}${row.stream ? ', streamed' : ''}`
   const about = answer?.about?.message ?? ''
-  return [
-    ...failureOf(row),
-    ...(isSaid(about, row) ? [] : [pair('Meaning', about)]),
+  /** @type {[name: string, value: string | null | undefined][]} */
+  const pairs = [
+    ['Reason', failure?.reason],
+    ['Detail', failure?.detail || null],
+    [
+      'Upstream',
+      failure &&
+        (failure.upstream_status === null ? silent : `answered HTTP ${failure.upstream_status}`)
+    ],
+    ['Upstream id', failure && (failure.upstream_request_id ?? UNKNOWN)],
+    ['Meaning', isSaid(about, row) ? null : about],
     ['Phases', spans(row) || UNKNOWN],
-    ['Request id', row.id === '' ? UNKNOWN : row.id],
+    ['Request id', row.id || UNKNOWN],
     ['Ended', fullTime(Date.parse(row.at))],
     ['Status', String(row.status)],
-    ['Code', row.code === '' ? 'none' : row.code],
-    ['Attempts', amount(row.attempts)],
-    ['Repairs', row.repairs === null ? UNKNOWN : row.repairs.join(', ') || 'none'],
+    ['Code', row.code || 'none'],
+    ['Attempts', amount(attempts)],
+    ['Repairs', repairs === null ? UNKNOWN : repairs.join(', ') || 'none'],
     ['Waits', spans(row, WAITS) || 'none'],
     ['First token', first_ms === null ? 'none' : `after ${duration(first_ms)}`],
     ['Key', row.key],
     ['Client', row.client],
     ['Model', model_asked === null ? answered : `${answered} (asked for ${model_asked})`],
-    ...(row.lost_calls === 0
-      ? []
-      : [pair('Tool calls lost', `${row.lost_calls} with incomplete arguments`)]),
-    [
-      'Route',
-      row.route === '' ? UNKNOWN : `${row.route} (${row.dialect}${row.stream ? ', streamed' : ''})`
-    ],
+    ['Tool calls lost', lost_calls === 0 ? null : `${lost_calls} with incomplete arguments`],
+    ['Route', row.route === '' ? UNKNOWN : `${row.route} (${dialect})`],
     ['Tokens', `${amount(row.input_tokens)} in, ${amount(row.output_tokens)} out${cached}`],
     ['Credits', credits(row.credits) + (metering === null ? '' : METERINGS[metering])],
     ['Body', bytes(row.body_bytes)],
     ['Worker', row.worker === null ? UNKNOWN : String(row.worker)]
   ]
+  return pairs.flatMap(([name, value]) => (typeof value === 'string' ? [{ name, value }] : []))
 }
 
 /**
@@ -234,15 +230,6 @@ function isSaid(about, { failure }) {
 }
 
 /**
- * @param {string} name
- * @param {string} value
- * @returns {[string, string]}
- */
-function pair(name, value) {
-  return [name, value]
-}
-
-/**
  * @param {Row} row
  * @param {readonly string[]} [only]
  */
@@ -251,20 +238,4 @@ function spans({ phases_ms: took }, only) {
     const ms = only === undefined || only.includes(phase) ? (took?.[phase] ?? 0) : 0
     return ms > 0 ? [`${words} ${duration(ms)}`] : []
   }).join(', ')
-}
-
-/**
- * @param {Row} row
- * @returns {[string, string][]}
- */
-function failureOf({ failure, attempts }) {
-  if (failure === null) return []
-  const { reason, detail = '', upstream_status, upstream_request_id } = failure
-  const silent = attempts === 0 ? 'was not asked' : 'did not answer'
-  return [
-    ['Reason', reason],
-    ...(detail === '' ? [] : [pair('Detail', detail)]),
-    ['Upstream', upstream_status === null ? silent : `answered HTTP ${upstream_status}`],
-    ['Upstream id', upstream_request_id ?? UNKNOWN]
-  ]
 }
