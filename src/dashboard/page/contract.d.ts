@@ -1,12 +1,10 @@
-/* Answers of `/admin/v1` and of the session, as the page reads them. Credits are whole credits, times ISO 8601. */
+/* Answers of `/admin/v1` and of the session, as far as the page reads them. Credits are whole credits, times ISO 8601. */
 
 export interface Session {
   readonly isKeyNeeded: boolean
   readonly isSignedIn: boolean
   readonly canSignIn: boolean
-  readonly expiresAt: number | null
   readonly role?: 'operator' | 'person' | null
-  readonly name?: string | null
   readonly csrf?: string | null
   readonly mayChange?: boolean
   readonly whyNot?: { readonly code: string; readonly message: string } | null
@@ -72,7 +70,6 @@ export interface WaitingDevice {
   readonly host: string
   readonly address: string
   readonly asked_at: string
-  readonly expires_at: string
 }
 
 /** A device that has signed in. */
@@ -80,7 +77,6 @@ export interface Device {
   readonly id: string
   /** Id of its named key, or `anyone`. */
   readonly key: string
-  readonly key_name: string
   readonly client: string
   readonly host: string
   readonly address: string
@@ -99,7 +95,6 @@ export interface Issued {
   readonly secret: string
   readonly command: string
   readonly note?: string | null
-  readonly old_key_until?: string | null
 }
 
 export interface RequestRow {
@@ -108,7 +103,6 @@ export interface RequestRow {
   readonly at: string
   readonly times: number
   readonly key: string
-  readonly key_id: string
   readonly client: string
   readonly dialect: string
   readonly route: string
@@ -148,9 +142,8 @@ export interface RequestList {
 }
 
 export interface RequestAnswer {
-  readonly request: RequestRow
-  readonly about: { readonly code: string; readonly message: string; readonly url: string } | null
-  readonly capture: { readonly folder: string; readonly replay: string } | null
+  readonly about: { readonly code: string; readonly message: string } | null
+  readonly capture: { readonly replay: string } | null
 }
 
 export interface UsageRow extends Sums {
@@ -162,8 +155,6 @@ export interface UsageRow extends Sums {
 }
 
 export interface Usage {
-  readonly by: string
-  readonly split: string | null
   readonly since: string
   readonly until: string
   readonly rows: readonly UsageRow[]
@@ -172,18 +163,13 @@ export interface Usage {
 }
 
 export interface Me {
-  readonly role: 'operator' | 'person'
-  readonly name: string
   readonly key: Key | null
-  readonly base_url: string
 }
 
 export interface Setting {
   readonly name: string
   readonly value: string | null
-  readonly default: string | null
   readonly source: 'default' | 'environment' | 'file' | 'argument'
-  readonly is_secret: boolean
   readonly needs_restart: boolean
   readonly meaning: string
   readonly pending: string | null
@@ -195,16 +181,10 @@ export interface Settings {
 }
 
 export interface GatewayFacts {
-  readonly version: string
-  readonly node: string
-  readonly started_at: string
-  readonly pid: number
-  readonly installed: string
   readonly update: string
 }
 
 export interface AuditEntry {
-  readonly n: string | number
   readonly at: string
   readonly who: string
   readonly via: string
@@ -221,8 +201,6 @@ export interface Audit {
 }
 
 export interface Flow {
-  readonly id: string
-  readonly provider: string
   readonly state: 'starting' | 'waiting' | 'saving' | 'done' | 'failed' | 'cancelled' | 'expired'
   readonly url: string | null
   readonly user_code: string | null
@@ -234,12 +212,5 @@ export interface Flow {
 }
 
 export interface SignInState {
-  readonly state: string
-  readonly method: string | null
-  readonly region: string | null
-  readonly expires_at: string | null
-  readonly ends_at: string | null
-  readonly problem: { readonly code: string; readonly message: string } | null
-  readonly source_is_own: boolean
   readonly flow: Flow | null
 }
