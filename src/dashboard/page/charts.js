@@ -1,5 +1,4 @@
 /* Charts of the last hour by uPlot, with our own legends for the point under the pointer. */
-import { make, setAttribute, setText } from './dom.js'
 import { amount, bytes, duration, minuteOfDay, short, timeOfDay } from './format.js'
 
 /** @typedef {import('./history.js').History} History */
@@ -310,8 +309,31 @@ class Chart {
       const most = known.reduce((one, other) => Math.max(one, other))
       return `${label} ${last} now, at most ${tell(most)}`
     })
-    setAttribute(this.#place, 'aria-label', `${title}, the last hour: ${parts.join('; ')}.`)
+    this.#place.setAttribute('aria-label', `${title}, the last hour: ${parts.join('; ')}.`)
   }
+}
+
+/**
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {string} [className]
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
+function make(tag, className = '', ...children) {
+  const element = document.createElement(tag)
+  if (className !== '') element.className = className
+  element.append(...children)
+  return element
+}
+
+/**
+ * Writes a text if it has changed: the reader may have selected it.
+ * @param {Element} element
+ * @param {string} text
+ */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text
 }
 
 /**

@@ -1,7 +1,7 @@
 /* The fleet that this gateway is one of. */
 import { html } from './lit.js'
-import { amount, duration, UNKNOWN } from './format.js'
-import { facts, figure, meter } from './parts.js'
+import { duration, UNKNOWN } from './format.js'
+import { facts, figure, meter, quantity } from './parts.js'
 
 /** @typedef {NonNullable<import('../feed.ts').Now['fleet']>} Fleet */
 
@@ -34,15 +34,15 @@ export function fleetCard(fleet) {
   ]
   return html`<section class="card" aria-labelledby="fleet-title" id="fleet-card">
     <div class="card-head"><h3 id="fleet-title">Fleet</h3>
-      <p class="note"><b>${figure('fleet-members', here, amount(here))}</b> of <b>${figure('fleet-replicas', replicas, amount(replicas))}</b> gateways share <b>${figure('fleet-max', maxConnections, amount(maxConnections))}</b> connections, <b>${figure('fleet-free', free, amount(free))}</b> of them free</p></div>
+      <p class="note"><b>${quantity('fleet-members', here)}</b> of <b>${quantity('fleet-replicas', replicas)}</b> gateways share <b>${quantity('fleet-max', maxConnections)}</b> connections, <b>${quantity('fleet-free', free)}</b> of them free</p></div>
     ${facts(
       [
         ['This gateway', figure('fleet-stage', stage, STAGES[stage] ?? stage)],
-        ['It may have', figure('fleet-lease', lease, amount(lease))],
+        ['It may have', quantity('fleet-lease', lease)],
         ['Phase', figure('fleet-phase', phase, phase ?? UNKNOWN)],
-        ['Granted since the start', figure('fleet-granted', granted, amount(granted))],
-        ['Era', figure('fleet-era', era, amount(era))],
-        ['Given back', figure('fleet-returned', returned, amount(returned))],
+        ['Granted since the start', quantity('fleet-granted', granted)],
+        ['Era', quantity('fleet-era', era)],
+        ['Given back', quantity('fleet-returned', returned)],
         [
           'Sign of life confirmed',
           figure(
@@ -59,8 +59,8 @@ export function fleetCard(fleet) {
       <tbody>${lines.map(
         ({ name, connections, waiting, state }) => html`<tr data-member=${name}>
         <th scope="row">${name === fleet.member ? `${name} (this one)` : name}</th>
-        <td><div class="bar-cell">${figure('fleet-member-connections', connections, amount(connections))}${meter((connections ?? 0) / Math.max(1, maxConnections), 'plain')}</div></td>
-        <td class="number from-s">${figure('fleet-member-waiting', waiting, amount(waiting))}</td>
+        <td><div class="bar-cell">${quantity('fleet-member-connections', connections)}${meter((connections ?? 0) / Math.max(1, maxConnections), 'plain')}</div></td>
+        <td class="number from-s">${quantity('fleet-member-waiting', waiting)}</td>
         <td><span class="state" data-level=${state === 'there' ? 'good' : 'fair'}>${state === 'there' && name === fleet.holder ? 'renews the sign-in' : state}</span></td></tr>`
       )}</tbody></table>
   </section>`

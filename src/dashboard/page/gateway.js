@@ -24,6 +24,7 @@ import {
   formProblem,
   loadState,
   meter,
+  quantity,
   readOnlyNote,
   when
 } from './parts.js'
@@ -189,7 +190,7 @@ function connectionCard(now) {
   const free = budget === null ? null : Math.max(0, budget - inUse - idle - connecting - closing)
   return html`<section class="card" aria-labelledby="connections-title">
     <div class="card-head"><h3 id="connections-title">Connections to Kiro</h3>
-      <p class="note"><b>${figure('connections-in-use', inUse, amount(inUse))}</b> in use, <b>${figure('connections-idle', idle, amount(idle))}</b> idle, <b>${figure('connections-free', free, free === null ? 'any number' : amount(free))}</b> free of <b>${figure('connections-budget', budget, budget === null ? 'no limit' : amount(budget))}</b></p></div>
+      <p class="note"><b>${quantity('connections-in-use', inUse)}</b> in use, <b>${quantity('connections-idle', idle)}</b> idle, <b>${figure('connections-free', free, free === null ? 'any number' : amount(free))}</b> free of <b>${figure('connections-budget', budget, budget === null ? 'no limit' : amount(budget))}</b></p></div>
     ${connectionPlots(now)}
     ${webSocketNote(now)}
   </section>`
@@ -197,7 +198,7 @@ function connectionCard(now) {
 
 /** @param {Now} now */
 function webSocketNote({ webSockets: { open, busy, keptBytes } }) {
-  return html`<p class="note" id="web-sockets">WebSockets of clients: <b>${figure('web-sockets-open', open, amount(open))}</b> open, <b>${figure('web-sockets-busy', busy, amount(busy))}</b> with an answer under way, <b>${figure('web-sockets-kept', keptBytes, bytes(keptBytes))}</b> of conversations kept</p>`
+  return html`<p class="note" id="web-sockets">WebSockets of clients: <b>${quantity('web-sockets-open', open)}</b> open, <b>${quantity('web-sockets-busy', busy)}</b> with an answer under way, <b>${figure('web-sockets-kept', keptBytes, bytes(keptBytes))}</b> of conversations kept</p>`
 }
 
 /** @param {Now} now */
@@ -210,8 +211,8 @@ function countsCard({ counts }) {
         <th scope="row" class="cut" title=${model}>${model}</th>
         <td class="number">${figure('count-error-p50', p50, percent(p50))}</td>
         <td class="number">${figure('count-error-p95', p95, percent(p95))}</td>
-        <td class="number from-s">${figure('hidden-tokens', hidden, amount(hidden))}</td>
-        <td class="number from-s">${figure('counts-measured', answers, amount(answers))}</td></tr>`
+        <td class="number from-s">${quantity('hidden-tokens', hidden)}</td>
+        <td class="number from-s">${quantity('counts-measured', answers)}</td></tr>`
       )}</tbody></table></div>
     <p class="note">How far counts were off what Kiro then measured, by the newest answers of each model.</p>
   </section>`
@@ -223,7 +224,7 @@ function processCard(now) {
   const ready = workers.filter((worker) => worker.state === 'ready').length
   return html`<section class="card" aria-labelledby="processes-title">
     <div class="card-head"><h3 id="processes-title">Processes</h3>
-      <p class="note"><b>${figure('worker-count', ready, amount(ready))}</b> of <b>${figure('worker-target', workers.length, amount(workers.length))}</b> workers running</p></div>
+      <p class="note"><b>${quantity('worker-count', ready)}</b> of <b>${quantity('worker-target', workers.length)}</b> workers running</p></div>
     <div class="scroll" tabindex="0" role="region" aria-label="Table of processes"><table id="processes"><thead><tr><th scope="col">Process</th><th scope="col">State</th><th scope="col" class="number">Memory</th><th scope="col" class="number from-s">CPU</th><th scope="col" class="number from-s">Loop delay</th><th scope="col"><span class="for-ears">Actions</span></th></tr></thead>
       <tbody>${processesOf(now).map(
         ({
@@ -248,34 +249,23 @@ function processCard(now) {
   </section>`
 }
 
-/** @param {Now} now */
+/** Processes that run, and workers whose process is not there. @param {Now} now */
 function processesOf({ processes, workers }) {
-  const there = processes.map(({ name, pid, rssBytes, cpu, loopDelayMs }) => {
-    const worker = workers.find((one) => one.pid === pid)
+  const there = processes.map((process) => {
+    const worker = workers.find(({ pid }) => pid === process.pid)
     return {
-      name,
-      pid,
-      rssBytes,
-      cpu,
-      delay: loopDelayMs?.p99 ?? null,
-      state: name === 'primary' ? 'ready' : (worker?.state ?? 'leaving'),
+      ...process,
+      delay: process.loopDelayMs?.p99 ?? null,
+      state: process.name === 'primary' ? 'ready' : (worker?.state ?? 'leaving'),
       restarts: worker?.restarts ?? 0,
       slot: worker?.slot ?? null
     }
   })
   const absent = workers
     .filter(({ pid }) => !processes.some((process) => process.pid === pid))
-    .map(({ slot, pid, state: is, restarts }) => {
-      return {
-        name: `worker ${slot}`,
-        pid,
-        rssBytes: null,
-        cpu: null,
-        delay: null,
-        state: is,
-        restarts,
-        slot: null
-      }
+    .map((worker) => {
+      const unknown = { rssBytes: null, cpu: null, delay: null, slot: null }
+      return { ...worker, name: `worker ${worker.slot}`, ...unknown }
     })
   return [...there, ...absent]
 }
@@ -372,11 +362,8 @@ function sinceCard(
           )
         ],
         ['Node', figure('node-version', node, node)],
-        [
-          'Requests since the start',
-          figure('requests-total', requests.total, amount(requests.total))
-        ],
-        ['Failed', figure('requests-failed', requests.failed, amount(requests.failed))],
+        ['Requests since the start', quantity('requests-total', requests.total)],
+        ['Failed', quantity('requests-failed', requests.failed)],
         [
           'Tokens in',
           figure('tokens-input', tokens.input, short(tokens.input), amount(tokens.input))
@@ -385,9 +372,9 @@ function sinceCard(
           'Tokens out',
           figure('tokens-output', tokens.output, short(tokens.output), amount(tokens.output))
         ],
-        ['Credits', figure('credits-total', credits.total, amount(credits.total))],
-        ['Workers replaced', figure('worker-restarts', workerRestarts, amount(workerRestarts))],
-        ['Open dashboards', figure('dashboards', dashboards, amount(dashboards))]
+        ['Credits', quantity('credits-total', credits.total)],
+        ['Workers replaced', quantity('worker-restarts', workerRestarts)],
+        ['Open dashboards', quantity('dashboards', dashboards)]
       ],
       'pairs'
     )}

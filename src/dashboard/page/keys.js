@@ -259,26 +259,16 @@ function keyView() {
         <div class="bar-cell large">${creditBar(key)}</div>
         ${facts([
           ['State', key.state],
-          ...(key.credits === null
-            ? []
-            : /** @type {const} */ ([
-                ['Left', balance(key.credits.left)],
-                ['Resets', until(key.credits.resets_at, 'never')]
-              ])),
+          key.credits && ['Left', balance(key.credits.left)],
+          key.credits && ['Resets', until(key.credits.resets_at, 'never')],
           ['Credits today', credits(key.today?.credits)],
           ['Credits in 30 days', credits(key.last_30_days?.credits)],
           ['Requests in 30 days', amount(key.last_30_days?.requests ?? null)],
           ['Last seen', when(key.last_seen)],
           ['Added', when(key.created_at)],
-          ...(key.expires_at === null
-            ? []
-            : /** @type {const} */ ([['Expires', when(key.expires_at)]])),
-          ...(key.revoked_at === null
-            ? []
-            : /** @type {const} */ ([['Revoked', when(key.revoked_at)]])),
-          ...(key.old_key_until === null
-            ? []
-            : /** @type {const} */ ([['Earlier key valid', until(key.old_key_until, '')]]))
+          key.expires_at === null ? null : ['Expires', when(key.expires_at)],
+          key.revoked_at === null ? null : ['Revoked', when(key.revoked_at)],
+          key.old_key_until === null ? null : ['Earlier key valid', until(key.old_key_until, '')]
         ])}
         <p><a href=${`#/requests?${new URLSearchParams({ since: '7d', key: key.name })}`}>Requests of ${key.name}</a></p>
       </section>

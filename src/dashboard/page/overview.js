@@ -16,7 +16,7 @@ import {
   short,
   UNKNOWN
 } from './format.js'
-import { credits, figure, meter, readOnlyNote } from './parts.js'
+import { credits, figure, meter, quantity, readOnlyNote } from './parts.js'
 import { RequestTable } from './requests.js'
 import { startSteps } from './start.js'
 import { history, redraw, state } from './state.js'
@@ -104,7 +104,7 @@ function creditCard(now, { quota, outlook, isSimulated, signIn }) {
     </div>
     <dl class="facts">
       <div><dt>Used today</dt><dd>${figure('credits-today', today, credits(today))}</dd></div>
-      <div><dt>In the last hour</dt><dd>${figure('credits-per-hour', now.credits.perHour, amount(now.credits.perHour))}</dd></div>
+      <div><dt>In the last hour</dt><dd>${quantity('credits-per-hour', now.credits.perHour)}</dd></div>
       <div class="from-s-flex"><dt>Used elsewhere today</dt><dd>${figure('plan-outside', outsideToday, credits(outsideToday))}</dd></div>
       <div class="from-s-flex"><dt>Plan</dt><dd>${figure('plan', quota?.plan ?? null, quota?.plan ?? UNKNOWN)}</dd></div>
     </dl>
@@ -168,8 +168,8 @@ function tiles(now) {
   const waitLevel = waiting.permits === 0 ? 'good' : waiting.longestMs > 10_000 ? 'bad' : 'fair'
   const share = (cpu.cores / cpu.limit) * 100
   return html`<section aria-labelledby="now-title"><h3 class="for-ears" id="now-title">Now</h3><dl class="tiles">
-    ${tile('Streams', figure('streams', requests.streams, amount(requests.streams)), html`${figure('requests-in-flight', requests.inFlight, amount(requests.inFlight))} in progress`)}
-    ${tile('Waiting', figure('permits-waiting', waiting.permits, amount(waiting.permits)), paused ? 'pause requested by Kiro' : html`longest ${time('longest-wait-ms', waiting.longestMs)}`, waitLevel)}
+    ${tile('Streams', quantity('streams', requests.streams), html`${quantity('requests-in-flight', requests.inFlight)} in progress`)}
+    ${tile('Waiting', quantity('permits-waiting', waiting.permits), paused ? 'pause requested by Kiro' : html`longest ${time('longest-wait-ms', waiting.longestMs)}`, waitLevel)}
     ${tile('Requests a minute', rate('requests-per-minute', requests.perMinute), html`${rate('errors-per-minute', requests.failedPerMinute)} of them failed`)}
     ${tile('Tokens a minute', rate('tokens-per-minute', tokens.perMinute), html`${rate('input-tokens-per-minute', tokens.inputPerMinute)} in, ${rate('output-tokens-per-minute', tokens.outputPerMinute)} out`)}
     ${tile('First token, median', time('first-token-p50-ms', latency.firstMs?.p50 ?? null), html`95 % within ${time('first-token-p95-ms', latency.firstMs?.p95 ?? null)}`)}

@@ -19,6 +19,15 @@ export function figure(name, value, text, title = '') {
 }
 
 /**
+ * A figure that is a number of things, or of credits.
+ * @param {string} name
+ * @param {number | null} value
+ */
+export function quantity(name, value) {
+  return figure(name, value, amount(value))
+}
+
+/**
  * @param {number} share
  * @param {string} [level]
  * @param {number} [reserved] share that is reserved beside it
@@ -41,12 +50,12 @@ function levelOfShare(share) {
 }
 
 /**
- * @param {readonly (readonly [name: string, value: unknown])[]} pairs
+ * @param {readonly (readonly [name: string, value: unknown] | null)[]} pairs those that are `null` are left out
  * @param {string} [className]
  */
 export function facts(pairs, className = '') {
   return html`<dl class=${`facts ${className}`}>
-    ${pairs.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}
+    ${pairs.map((pair) => pair && html`<div><dt>${pair[0]}</dt><dd>${pair[1]}</dd></div>`)}
   </dl>`
 }
 
