@@ -7,6 +7,7 @@ import {
   decideStep,
   type DeviceDecision,
   type DeviceGrant,
+  type DeviceOrigin,
   type DeviceState,
   endStep,
   findWaiting,
@@ -32,7 +33,6 @@ import { makeUserCode, readUserCode, showUserCode } from '../devices/user-code.t
 import type {
   ApprovedKey,
   DeviceAnswer,
-  DeviceAsk,
   DeviceCall,
   DeviceRefusal,
   DeviceShown,
@@ -157,7 +157,7 @@ export class DeviceControl {
   }
 
   /** @throws {DeviceStoreError} if the sign-ins cannot be read or saved, like all steps */
-  async ask(asked: DeviceAsk): Promise<AnswerNamed<'asked' | 'full'>> {
+  async ask(asked: DeviceOrigin): Promise<AnswerNamed<'asked' | 'full'>> {
     const { clientId, client, host, address } = asked
     for (let tries = 0; tries < MAX_CODES; tries += 1) {
       const userCode = makeUserCode()

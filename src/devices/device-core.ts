@@ -18,16 +18,19 @@ import {
  * again, because its result may not have been kept, gives the same result.
  */
 
-/** Times are epoch ms. */
-export interface WaitingDevice {
-  /** Eight letters. */
-  readonly code: string
+export interface DeviceOrigin {
   /** `client_id` of the request; codes and tokens are good for this client only. */
   readonly clientId: string | null
   /** Shown to the person who approves, like `host`; both are the client's own words, and may be empty. */
   readonly client: string
   readonly host: string
   readonly address: string
+}
+
+/** Times are epoch ms. */
+export interface WaitingDevice extends DeviceOrigin {
+  /** Eight letters. */
+  readonly code: string
   readonly askedAt: number
   readonly expiresAt: number
   readonly decision: DeviceDecision | null
@@ -50,12 +53,8 @@ export interface DeviceGrant {
   readonly proof: string
 }
 
-export interface SignedInDevice extends DeviceGrant {
+export interface SignedInDevice extends DeviceGrant, DeviceOrigin {
   readonly id: string
-  readonly clientId: string | null
-  readonly client: string
-  readonly host: string
-  readonly address: string
   readonly since: number
   readonly usedAt: number
   /** Hash of the one refresh token that is good. */
@@ -87,13 +86,9 @@ export function newDeviceState(secret: string): DeviceState {
   return { secret, waiting: new Map(), devices: new Map(), ended: new Map(), refusedUntil: 0 }
 }
 
-export interface DeviceRequest {
+export interface DeviceRequest extends DeviceOrigin {
   readonly deviceCode: string
   readonly userCode: string
-  readonly clientId: string | null
-  readonly client: string
-  readonly host: string
-  readonly address: string
 }
 
 export type AskOutcome =

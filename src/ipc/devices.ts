@@ -1,9 +1,9 @@
-import type { DeviceTokens } from '../devices/device-core.ts'
+import type { DeviceOrigin, DeviceTokens } from '../devices/device-core.ts'
 import type { PanelUser } from './panel.ts'
 
 /** Steps of the sign-in of devices (RFC 8628). The primary takes them; one method of `DeviceControl` each. */
 export type DeviceCall =
-  | ({ readonly name: 'ask' } & DeviceAsk)
+  | ({ readonly name: 'ask' } & DeviceOrigin)
   /** Looks for a user code as it was typed. Counts as a try of `address`. */
   | { readonly name: 'find'; readonly code: string; readonly address: string }
   | {
@@ -17,14 +17,6 @@ export type DeviceCall =
   | { readonly name: 'refresh'; readonly token: string; readonly clientId: string | null }
   /** Ends the sign-in of a refresh or access token. */
   | { readonly name: 'revoke'; readonly token: string }
-
-export interface DeviceAsk {
-  readonly clientId: string | null
-  /** Client and host name in its own words; '' if it says nothing. */
-  readonly client: string
-  readonly host: string
-  readonly address: string
-}
 
 /** Named key that a device uses; on a gateway without keys, none. */
 export type ApprovedKey = { readonly key: string } | { readonly open: true }

@@ -17,7 +17,7 @@ import { OtlpSender } from './otlp-sender.ts'
 import { callAttributes, MAX_VALUE_CHARS, shown, turnAttributes } from './span-attributes.ts'
 import { SpanQueue } from './span-queue.ts'
 import { contextOf, decodedPairs, samplerOf, toTraceparent, tracesUrl } from './trace-sampling.ts'
-import type { ArrivedTurn, TracedCall, TracedTurn, TurnTrace, TurnTracer } from './turn-trace.ts'
+import type { ArrivedTurn, TracedCall, TracedTurn } from './turn-trace.ts'
 
 export interface TracerOptions {
   readonly settings: Config['traces']
@@ -31,7 +31,9 @@ const MAX_EVENTS = 64
 const MAX_CALLS = 32
 const SCOPE = 'kiro-gateway'
 
-export function createTurnTracer(options: TracerOptions): TurnTracer {
+export type TurnTracer = ReturnType<typeof createTurnTracer>
+
+export function createTurnTracer(options: TracerOptions) {
   const { settings, workerId } = options
   const sender = createSender(options)
   const queue = createQueue(options, sender)
@@ -51,8 +53,9 @@ export function createTurnTracer(options: TracerOptions): TurnTracer {
   })
   const tracer = provider.getTracer(SCOPE, version)
   return {
-    begin: (arrived) => new TurnSpan(tracer, arrived),
-    close: async () => {
+    begin: (arrived: ArrivedTurn) => new TurnTrace(tracer, arrived),
+    /** Sends the rest within a second, and takes nothing more. */
+    close: async (): Promise<void> => {
       await queue.shutdown()
       sender.close()
     }
@@ -83,7 +86,7 @@ function createQueue({ settings, log, metrics }: TracerOptions, sender: OtlpSend
   })
 }
 
-class TurnSpan implements TurnTrace {
+export class TurnTrace {
   readonly #tracer: Tracer
   readonly #span: Span
   readonly #context: Context
@@ -105,10 +108,12 @@ class TurnSpan implements TurnTrace {
     this.#context = trace.setSpan(parent, this.#span)
   }
 
+  /** 32 hexadecimal digits. */
   get traceId(): string {
     return this.#span.spanContext().traceId
   }
 
+  /** For the client: the trace, with this request as parent (W3C Trace Context). */
   get traceparent(): string {
     const { traceId, spanId, traceFlags } = this.#span.spanContext()
     return toTraceparent(traceId, spanId, traceFlags)

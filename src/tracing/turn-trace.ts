@@ -1,25 +1,8 @@
-export interface TurnTracer {
-  begin(arrived: ArrivedTurn): TurnTrace
-  /** Sends the rest within a second, and takes nothing more. */
-  close(): Promise<void>
-}
-
 export interface ArrivedTurn {
   readonly route: string
   readonly traceparent: unknown
   /** `performance.now()`. */
   readonly at: number
-}
-
-export interface TurnTrace {
-  /** 32 hexadecimal digits. */
-  readonly traceId: string
-  /** For the client: the trace, with this request as parent (W3C Trace Context). */
-  readonly traceparent: string
-  asks(upstreamModel: string): void
-  phase(name: string, endedAt: number, spentMs: number): void
-  call(call: TracedCall): void
-  end(turn: TracedTurn): void
 }
 
 export interface TracedCall {
