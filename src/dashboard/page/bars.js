@@ -20,7 +20,7 @@ function point(label, day) {
 
 /** @param {number} index of a series; further ones share the last colour */
 export function colourOf(index) {
-  return `var(--bar-${Math.min(index, 6) + 1})`
+  return `var(--series-${Math.min(index, 6) + 1})`
 }
 
 /** Round ends of a scale, of which the half is round, too. */

@@ -15,10 +15,15 @@ export function connectionPlots(now) {
   const perCell = Math.max(1, Math.ceil(total / MAX_CELLS))
   return html`<div class="plots">${plansOf(now).map((plan) => plot(plan, perCell))}</div>
     <ul class="legend" aria-hidden="true">
-      <li><i class="cell" data-state="used"></i>in use</li><li><i class="cell" data-state="idle"></i>open, idle</li>
-      <li><i class="cell" data-state="leased"></i>free to open</li><li><i class="cell" data-state="free"></i>unassigned</li>
+      <li>${cell('used')}in use</li><li>${cell('idle')}open, idle</li>
+      <li>${cell('leased')}free to open</li><li>${cell('free')}unassigned</li>
       ${perCell === 1 ? nothing : html`<li>each square is ${perCell} connections</li>`}
     </ul>`
+}
+
+/** @param {CellState} state */
+function cell(state) {
+  return html`<i class="cell" data-state=${state} .style=${`background: var(--cell-${state})`}></i>`
 }
 
 /**
@@ -32,7 +37,7 @@ function plot({ name, title, state, counts, note }, perCell) {
     .slice(0, MAX_CELLS)
   return html`<div class="plot" data-member=${name} data-state=${isWell ? 'well' : 'lost'}>
     <p class="plot-head"><b>${isWell ? title : `${title}: ${state}`}</b><span>${note}</span></p>
-    <div class="cells" aria-hidden="true">${cells.map((of) => html`<i class="cell" data-state=${of}></i>`)}</div>
+    <div class="cells" aria-hidden="true">${cells.map(cell)}</div>
   </div>`
 }
 

@@ -15,10 +15,7 @@ import {
 } from './parts.js'
 import { redraw, state, whyReadOnly } from './state.js'
 
-/** @typedef {import('./contract.d.ts').Key} Key */
-/** @typedef {import('./contract.d.ts').Device} Device */
-/** @typedef {import('./contract.d.ts').DeviceList} DeviceList */
-/** @typedef {import('./contract.d.ts').WaitingDevice} WaitingDevice */
+/** @import { Device, DeviceList, Key, WaitingDevice } from './contract.d.ts' */
 /** @typedef {Record<string, string>} Values */
 
 /** Waiting devices come and go by themselves. */

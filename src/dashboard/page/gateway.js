@@ -30,13 +30,8 @@ import {
 } from './parts.js'
 import { redraw, state } from './state.js'
 
-/** @typedef {import('../feed.ts').Now} Now */
-/** @typedef {import('../feed.ts').ShownAccount} Account */
-/** @typedef {import('./contract.d.ts').Settings} Settings */
-/** @typedef {import('./contract.d.ts').Setting} Setting */
-/** @typedef {import('./contract.d.ts').GatewayFacts} GatewayFacts */
-/** @typedef {import('./contract.d.ts').Audit} Audit */
-/** @typedef {import('./contract.d.ts').AuditEntry} AuditEntry */
+/** @import { Now, ShownAccount as Account } from '../feed.ts' */
+/** @import { Audit, AuditEntry, GatewayFacts, Setting, Settings } from './contract.d.ts' */
 
 /** @type {Loaded<Settings>} */
 const settings = new Loaded(() => get('settings'))
@@ -73,33 +68,25 @@ function loadAudit() {
   void audit.refresh()
 }
 
-/** @param {string} sentence */
-function told(sentence) {
+/**
+ * Has the gateway do something that its audit log tells of, and shows what it says.
+ * @param {string} path
+ * @param {object} [value]
+ */
+async function order(path, value) {
+  const { sentence } = await post(path, value)
   said = sentence
   loadAudit()
 }
 
 async function reload() {
-  const { sentence } = await post('reload')
+  await order('reload')
   void settings.refresh()
-  told(sentence)
 }
 
 async function restart() {
   const { sentence } = await post('restart')
   said = sentence
-}
-
-/** @param {string | null} bar */
-async function lift(bar) {
-  const { sentence } = await post('account/lift', bar === null ? {} : { bar })
-  told(sentence)
-}
-
-/** @param {number} slot */
-async function recycle(slot) {
-  const { sentence } = await post(`workers/${slot}/recycle`)
-  told(sentence)
 }
 
 export const gateway = {
@@ -177,7 +164,7 @@ function accountCard({ signIn, problems }) {
         until,
         bar
       }) => html`<div class="lift" data-problem=${code}><p>${message}${until === null ? '' : ` The gateway calls Kiro again ${moment(until, Date.now())}.`}</p>
-      ${actButton(lifting, 'Call Kiro again now', () => lift(bar))}</div>`
+      ${actButton(lifting, 'Call Kiro again now', () => order('account/lift', bar === null ? {} : { bar }))}</div>`
     )}
     ${formProblem(lifting)}
     ${signIn.state === 'client-keys' ? nothing : kiroSignIn()}
@@ -242,7 +229,7 @@ function processCard(now) {
         <td class="number"><div class="bar-cell">${figure('process-memory-bytes', rssBytes, bytes(rssBytes))}${meter(memory.limitBytes > 0 ? (rssBytes ?? 0) / memory.limitBytes : 0, 'plain')}</div></td>
         <td class="number from-s">${figure('process-cpu', cpu, percent(cpu))}</td>
         <td class="number from-s">${figure('process-loop-delay-ms', delay, duration(delay))}</td>
-        <td class="number">${slot === null ? nothing : actButton(recycling, html`Recycle<span class="for-ears"> worker ${slot}</span>`, () => recycle(slot))}</td></tr>`
+        <td class="number">${slot === null ? nothing : actButton(recycling, html`Recycle<span class="for-ears"> worker ${slot}</span>`, () => order(`workers/${slot}/recycle`))}</td></tr>`
       )}</tbody></table></div>
     <p class="note">A recycled worker finishes its answers while a new one takes its place.</p>
     ${formProblem(recycling)}

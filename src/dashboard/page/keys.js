@@ -25,9 +25,7 @@ import { NEW_OPERATOR_KEY } from './sign-in.js'
 import { redraw, state, whyReadOnly } from './state.js'
 import { UsageView } from './usage.js'
 
-/** @typedef {import('./contract.d.ts').Key} Key */
-/** @typedef {import('./contract.d.ts').KeyList} KeyList */
-/** @typedef {import('./contract.d.ts').Issued} Issued */
+/** @import { Issued, Key, KeyList } from './contract.d.ts' */
 /** @typedef {Record<string, string>} Values */
 
 const FIELDS = ['name', 'credits', 'requests_per_minute', 'max_streams', 'models', 'expires']

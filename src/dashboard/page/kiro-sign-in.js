@@ -13,8 +13,7 @@ import {
 } from './parts.js'
 import { redraw, state, whyReadOnly } from './state.js'
 
-/** @typedef {import('./contract.d.ts').Flow} Flow */
-/** @typedef {import('./contract.d.ts').SignInState} SignInState */
+/** @import { Flow, SignInState } from './contract.d.ts' */
 
 const PROVIDERS = /** @type {const} */ ([
   ['builder-id', 'AWS Builder ID'],

@@ -21,9 +21,8 @@ import { RequestTable } from './requests.js'
 import { startSteps } from './start.js'
 import { history, redraw, state } from './state.js'
 
-/** @typedef {import('../feed.ts').Now} Now */
-/** @typedef {import('../feed.ts').ShownAccount} Account */
-/** @typedef {import('./contract.d.ts').Usage} Usage */
+/** @import { Now, ShownAccount as Account } from '../feed.ts' */
+/** @import { Usage } from './contract.d.ts' */
 
 const SHOWN_REQUESTS = 6
 const USAGE_MS = 60_000
@@ -82,11 +81,8 @@ export const overview = {
  * @param {Account} account
  */
 function creditCard(now, { quota, outlook, isSimulated, signIn }) {
-  const remaining = quota?.remaining ?? null
-  const limit = quota?.limit ?? null
-  const used = quota?.used ?? null
+  const { remaining = null, limit = null, used = null, resetsAt = null, plan = null } = quota ?? {}
   const unit = quota?.unit ?? 'credits'
-  const resetsAt = quota?.resetsAt ?? null
   const { perDay = null, usedUpAt = null, outsideToday = null } = outlook ?? {}
   const days = byDay.value
   const today = days?.rows.find(({ day }) => day === days.until)?.credits ?? null
@@ -106,7 +102,7 @@ function creditCard(now, { quota, outlook, isSimulated, signIn }) {
       <div><dt>Used today</dt><dd>${figure('credits-today', today, credits(today))}</dd></div>
       <div><dt>In the last hour</dt><dd>${quantity('credits-per-hour', now.credits.perHour)}</dd></div>
       <div class="from-s-flex"><dt>Used elsewhere today</dt><dd>${figure('plan-outside', outsideToday, credits(outsideToday))}</dd></div>
-      <div class="from-s-flex"><dt>Plan</dt><dd>${figure('plan', quota?.plan ?? null, quota?.plan ?? UNKNOWN)}</dd></div>
+      <div class="from-s-flex"><dt>Plan</dt><dd>${figure('plan', plan, plan ?? UNKNOWN)}</dd></div>
     </dl>
     <div class="from-m-block">${
       days === null || days.total.credits === 0

@@ -3,9 +3,8 @@ import { html, nothing } from './lit.js'
 import { amount, date, day, duration, fullTime, moment, timeOfDay, UNKNOWN } from './format.js'
 import { change, state, whyReadOnly } from './state.js'
 
-/** @typedef {import('./lit.js').View} View */
-/** @typedef {import('./lit.js').Optional} Optional */
-/** @typedef {import('./api.js').Change} Change */
+/** @import { Optional, View } from './lit.js' */
+/** @import { Change } from './api.js' */
 
 /**
  * A figure: how it reads, and exactly what it is.

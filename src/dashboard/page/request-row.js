@@ -3,10 +3,8 @@ import { html, nothing } from './lit.js'
 import { amount, bytes, column, duration, fullTime, timeOfDay, UNKNOWN } from './format.js'
 import { copyButton, credits, figure } from './parts.js'
 
-/** @typedef {import('../feed.ts').EndedRequest} Ended */
-/** @typedef {import('./contract.d.ts').RequestRow} Row */
-/** @typedef {import('./contract.d.ts').RequestAnswer} Answer */
-/** @typedef {import('./lit.js').View} View */
+/** @import { EndedRequest as Ended } from '../feed.ts' */
+/** @import { RequestAnswer as Answer, RequestRow as Row } from './contract.d.ts' */
 
 /**
  * Names of the phases, in order.

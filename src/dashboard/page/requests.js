@@ -7,9 +7,7 @@ import { choice, field, loadState } from './parts.js'
 import { requestDetails, requestHead, requestRow } from './request-row.js'
 import { redraw, state } from './state.js'
 
-/** @typedef {import('./contract.d.ts').RequestRow} Row */
-/** @typedef {import('./contract.d.ts').RequestList} List */
-/** @typedef {import('./contract.d.ts').RequestAnswer} Answer */
+/** @import { RequestAnswer as Answer, RequestList as List, RequestRow as Row } from './contract.d.ts' */
 
 const SPANS = /** @type {const} */ ([
   ['', 'Any time'],

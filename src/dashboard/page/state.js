@@ -1,10 +1,8 @@
 /* All that the page shows. Places read it; a change is drawn once, in the next frame. */
 import { History } from './history.js'
 
-/** @typedef {import('../feed.ts').Now} Now */
-/** @typedef {import('../feed.ts').ShownAccount} Account */
-/** @typedef {import('../feed.ts').KeyStatuses} KeyStatuses */
-/** @typedef {import('./contract.d.ts').Session} Session */
+/** @import { KeyStatuses, Now, ShownAccount as Account } from '../feed.ts' */
+/** @import { Session } from './contract.d.ts' */
 /** @typedef {{ name: string, id: string, query: URLSearchParams }} Route */
 
 /**

@@ -1,7 +1,6 @@
 /* Problems stay visible for a while after they have passed, so that the page does not jump and people can read them. */
 
-/** @typedef {import('../feed.ts').GatewayVerdict} Verdict */
-/** @typedef {import('../feed.ts').VerdictProblem} Problem */
+/** @import { GatewayVerdict as Verdict, VerdictProblem as Problem } from '../feed.ts' */
 
 const LINGER_MS = 5_000
 /** The gateway judges anew after a change, and tells within a second. */

@@ -6,8 +6,7 @@ import { amount, column, short, shortDay } from './format.js'
 import { choice, credits, loadState, meter } from './parts.js'
 import { redraw, state } from './state.js'
 
-/** @typedef {import('./contract.d.ts').Usage} Usage */
-/** @typedef {import('./contract.d.ts').UsageRow} UsageRow */
+/** @import { Usage, UsageRow } from './contract.d.ts' */
 /** @typedef {'key' | 'model' | 'client'} Split */
 
 const SPANS = /** @type {const} */ ([
