@@ -173,23 +173,19 @@ export class LineWriter {
 
   write(line: string): void {
     const bytes = Buffer.from(line)
-    switch (this.#state) {
-      case 'flowing': {
-        const outcome = this.#begin(bytes)
-        if (outcome === 'busy') this.#wait()
-        else if (outcome === 'written') this.#tell()
-        break
-      }
-      case 'waiting':
-        if (this.#waitingBytes + bytes.byteLength <= this.#maxWaitingBytes) this.#keep(bytes)
-        else {
-          this.#state = 'losing'
-          this.#lost++
-        }
-        break
-      case 'losing':
-        this.#lost++
-        break
+    if (this.#state === 'flowing') {
+      const outcome = this.#begin(bytes)
+      if (outcome === 'busy') this.#wait()
+      else if (outcome === 'written') this.#tell()
+      return
+    }
+    const isRoom = this.#waitingBytes + bytes.byteLength <= this.#maxWaitingBytes
+    if (this.#state === 'waiting' && isRoom) {
+      this.#waiting.push(bytes)
+      this.#waitingBytes += bytes.byteLength
+    } else {
+      this.#state = 'losing'
+      this.#lost++
     }
   }
 
@@ -205,11 +201,6 @@ export class LineWriter {
     this.#state = 'waiting'
     this.#pauseMs = FIRST_PAUSE_MS
     this.#tryLater()
-  }
-
-  #keep(bytes: Buffer): void {
-    this.#waiting.push(bytes)
-    this.#waitingBytes += bytes.byteLength
   }
 
   #tryLater(): void {

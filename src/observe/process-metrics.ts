@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs'
-import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
+import { type Histogram, monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { Counter, Gauge, type Registry } from './prom-client.ts'
 
 /** Reading it takes half a millisecond, and a dashboard looks each second. */
@@ -93,19 +93,19 @@ function countOpenFiles(): number {
   }
 }
 
-interface Delays {
-  readonly median: number
-  readonly p99: number
-  readonly worst: number
-}
-
-const NONE: Delays = { median: 0, p99: 0, worst: 0 }
+/** Values of the histogram of delays, by their label. */
+const QUANTILES: readonly (readonly [string, (delays: Histogram) => number])[] = [
+  ['0.5', (delays) => delays.percentile(50)],
+  ['0.99', (delays) => delays.percentile(99)],
+  ['1', (delays) => delays.max]
+]
 
 /** Delay of the event loop over at least the last 15 s, so that no peak is missed. The worst process counts. */
 class LoopDelay {
   readonly #monitor = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
   readonly #windowMs: number
-  #before = NONE
+  /** Bounded by QUANTILES. */
+  #before: readonly number[] = []
   #startedAt = performance.now()
 
   constructor(registry: Registry, windowMs: number) {
@@ -118,10 +118,9 @@ class LoopDelay {
       registers: [registry],
       aggregator: 'max',
       collect: () => {
-        const { median, p99, worst } = this.#read()
-        gauge.set({ quantile: '0.5' }, median)
-        gauge.set({ quantile: '0.99' }, p99)
-        gauge.set({ quantile: '1' }, worst)
+        const delays = this.#read()
+        for (const [index, [quantile]] of QUANTILES.entries())
+          gauge.set({ quantile }, delays[index] ?? 0)
       }
     })
   }
@@ -130,23 +129,16 @@ class LoopDelay {
     this.#monitor.disable()
   }
 
-  #read(): Delays {
-    const now = {
-      median: toDelaySeconds(this.#monitor.percentile(50)),
-      p99: toDelaySeconds(this.#monitor.percentile(99)),
-      worst: toDelaySeconds(this.#monitor.max)
-    }
-    const { median, p99, worst } = this.#before
+  /** In seconds, in the order of QUANTILES. */
+  #read(): readonly number[] {
+    const now = QUANTILES.map(([, read]) => toDelaySeconds(read(this.#monitor)))
+    const before = this.#before
     if (performance.now() - this.#startedAt >= this.#windowMs) {
       this.#before = now
       this.#startedAt = performance.now()
       this.#monitor.reset()
     }
-    return {
-      median: Math.max(median, now.median),
-      p99: Math.max(p99, now.p99),
-      worst: Math.max(worst, now.worst)
-    }
+    return now.map((delay, index) => Math.max(delay, before[index] ?? 0))
   }
 }
 

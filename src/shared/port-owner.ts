@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { codeOf, operatorError } from './errors.ts'
+import { readSocketTables, socketsIn } from './socket-table.ts'
 
 export interface ListenAddress {
   readonly host: string
@@ -61,17 +62,18 @@ interface PortOwner {
   readonly command: string
 }
 
-/** State of a listening socket in `/proc/net/tcp`. */
+/** State of a listening socket in the kernel's tables. */
 const LISTENING = '0A'
 const MAX_COMMAND_CHARS = 40
 
 /** Finds the process that listens on the port. `null` outside Linux, and for processes of other users. */
 export async function ownerOf(port: number): Promise<PortOwner | null> {
   try {
-    const tables = await Promise.all(
-      ['/proc/net/tcp', '/proc/net/tcp6'].map((path) => readFile(path, 'utf8').catch(() => ''))
+    const all = [...socketsIn((await readSocketTables()) ?? '', 'all')]
+    const listeners = all.filter(
+      ({ localPort, state }) => localPort === port && state === LISTENING
     )
-    const sockets = new Set(tables.flatMap((table) => listenersIn(table, port)))
+    const sockets = new Set(listeners.map(({ inode }) => `socket:[${inode}]`))
     if (sockets.size === 0) return null
     for (const pid of await readdir('/proc')) {
       if (/^\d+$/.test(pid) && (await holdsOne(pid, sockets))) {
@@ -83,15 +85,6 @@ export async function ownerOf(port: number): Promise<PortOwner | null> {
     // No /proc, or the process has just ended.
   }
   return null
-}
-
-/** Returns `socket:[inode]` of each. */
-function listenersIn(table: string, port: number): readonly string[] {
-  const hex = port.toString(16).toUpperCase().padStart(4, '0')
-  return table.split('\n').flatMap((line) => {
-    const [, local = '', , state, , , , , , inode] = line.trim().split(/\s+/)
-    return state === LISTENING && local.endsWith(`:${hex}`) ? [`socket:[${inode}]`] : []
-  })
 }
 
 async function holdsOne(pid: string, sockets: ReadonlySet<string>): Promise<boolean> {
