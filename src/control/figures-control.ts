@@ -1,36 +1,42 @@
 import { readMemoryUsed } from '../config/container.ts'
-import type { MemoryPlan } from '../config/memory-plan.ts'
-import type { Config } from '../config/settings.ts'
 import type { FailingRequests } from '../shared/failing.ts'
 import { SHOWN_METRICS } from '../ipc/dashboard.ts'
-import type { ClusterStatus, CredentialNews, FromWorker } from '../ipc/messages.ts'
+import type { CredentialNews, FromWorker } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
-import type { Logger } from '../observe/logger.ts'
 import { Metrics } from '../observe/metrics.ts'
 import type { MetricsSnapshot } from '../observe/snapshots.ts'
 import { version } from '../shared/version.ts'
-import { type BudgetState, noteBudget } from './budget/budget.ts'
+import { noteBudget } from './budget/budget.ts'
 import { CONTROL, type ControlLane } from './budget/control-lane.ts'
+import type {
+  DashboardPublisherOptions,
+  DashboardParts,
+  FleetView
+} from './dashboard/dashboard-publisher.ts'
 import { MetricReader } from './dashboard/metric-reader.ts'
-import { DashboardControl, type DashboardParts, type FleetView } from './dashboard-control.ts'
+import { DashboardControl } from './dashboard-control.ts'
 import { ClusterMetrics } from './workers/cluster-metrics.ts'
 import { FailingStreak } from './usage/failing-streak.ts'
 import { TurnCounts } from './usage/turn-counts.ts'
+import type { AccountControl } from './account-control.ts'
+import type { KeyControl } from './key-control.ts'
+import type { PlanControl } from './plan-control.ts'
 import type { WorkerChannel } from './workers/worker-channel.ts'
 
 type FigureMessage = Extract<FromWorker, { readonly type: 'metrics.snapshot' | 'dashboard.wish' }>
 
-export interface FiguresControlOptions {
+export interface FiguresControlOptions
+  extends Pick<
+    DashboardPublisherOptions,
+    'budget' | 'status' | 'config' | 'memory' | 'isSimulated' | 'log' | 'onVerdict'
+  > {
   readonly channels: ReadonlyMap<string, WorkerChannel>
-  readonly budget: () => BudgetState
-  readonly parts: () => DashboardParts & { readonly lane: Pick<ControlLane, 'noteMetrics'> }
-  readonly status: () => ClusterStatus
-  readonly config: () => Config
-  readonly memory: Pick<MemoryPlan, 'limitBytes' | 'workers'>
-  readonly isSimulated: boolean
-  readonly log: Pick<Logger, 'error'>
-  /** The judgement of the gateway has changed. */
-  readonly onVerdict: () => void
+  readonly parts: () => Pick<DashboardParts, 'tokens' | 'supervisor'> & {
+    readonly account: AccountControl
+    readonly keys: KeyControl
+    readonly plan: PlanControl
+    readonly lane: Pick<ControlLane, 'noteMetrics'>
+  }
 }
 
 interface MemoryUsed {
@@ -75,7 +81,6 @@ export class FiguresControl {
       fleet: () => this.#fleet,
       cluster: this.#metrics,
       failing: () => this.failing,
-      onVerdict: () => options.onVerdict(),
       memoryUsed: () => this.#memoryUsed()
     })
     void this.dashboard.adapt() // never rejects

@@ -1,37 +1,81 @@
-import { Failures } from '../../dashboard/failures.ts'
+import { availableCpus, readContainerLimits } from '../../config/container.ts'
+import type { MemoryPlan } from '../../config/memory-plan.ts'
+import type { Config } from '../../config/settings.ts'
+import { Failures, faultOf } from '../../dashboard/failures.ts'
 import type {
   EndedRequest,
   GatewayVerdict,
   KeyStatuses,
   Now,
   Quota,
+  RunningRequest,
   ShownAccount,
-  Snapshot
+  Snapshot,
+  WorkerFigures
 } from '../../dashboard/feed.ts'
 import { DashboardHistory, HISTORY_STEP_MS } from '../../dashboard/history.ts'
 import { Latencies } from '../../dashboard/latencies.ts'
-import type { DashboardNews } from '../../ipc/dashboard.ts'
 import { judge } from '../../dashboard/verdict.ts'
+import type { DashboardNews, DashboardWish } from '../../ipc/dashboard.ts'
+import type { ClusterStatus } from '../../ipc/messages.ts'
+import type { KeyCredits, UsageRow } from '../../ipc/usage-row.ts'
+import { type KnownKeys, MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
+import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
+import type { Logger } from '../../observe/logger.ts'
+import type { Metrics } from '../../observe/metrics.ts'
+import type { MetricsSnapshot } from '../../observe/snapshots.ts'
+import type { FailingRequests } from '../../shared/failing.ts'
+import type { FleetStatus, OwnFleetStatus } from '../../shared/fleet-status.ts'
 import { singleFlight } from '../../shared/single-flight.ts'
 import { withinTime } from '../../shared/within-time.ts'
-import { VIEW_FRESH_MS } from './worker-views.ts'
-import { failuresOf, type Moment, type ProcessReadings, toNow, totalsOf } from './shown-figures.ts'
+import type { LearntTokens } from '../account/learnt-tokens.ts'
+import type { BudgetState } from '../budget/budget.ts'
+import type { ClusterMetrics } from '../workers/cluster-metrics.ts'
+import type { Supervisor } from '../workers/supervisor.ts'
+import type { WorkerChannel } from '../workers/worker-channel.ts'
+import { CpuClock, MetricReader } from './metric-reader.ts'
+import { type AccountParts, toQuota, toShownAccount } from './shown-account.ts'
+import { failuresOf, type ProcessReadings, toNow, totalsOf } from './shown-figures.ts'
+import { toKeyStatuses } from './shown-keys.ts'
+import { VIEW_FRESH_MS, WorkerViews } from './worker-views.ts'
 
-export interface DashboardSources {
-  readonly read: (isFresh: boolean) => Promise<ProcessReadings>
-  readonly moment: () => Omit<
-    Moment,
-    'at' | 'totals' | 'rates' | 'latency' | 'errors' | 'dashboards'
-  >
-  readonly account: (quota: Quota | null) => ShownAccount
-  readonly keys: (readings: ProcessReadings) => KeyStatuses
-  readonly quota: () => Promise<Quota>
-  readonly onVerdict: (verdict: GatewayVerdict) => void
-  readonly send: (member: string, news: DashboardNews) => void
+export interface DashboardPublisherOptions {
+  readonly config: () => Config
+  readonly memory: Pick<MemoryPlan, 'limitBytes' | 'workers'>
+  readonly isSimulated: boolean
+  readonly log: Pick<Logger, 'error'>
+  readonly channels: ReadonlyMap<string, Pick<WorkerChannel, 'id' | 'pid' | 'startedAt' | 'send'>>
+  readonly budget: () => BudgetState
+  readonly nameOf: (member: string) => string
+  readonly status: () => ClusterStatus
+  readonly parts: () => DashboardParts
+  readonly own: () => Promise<MetricsSnapshot>
+  readonly fleet: () => Pick<FleetView, 'status' | 'own'> | null
+  readonly cluster: Pick<ClusterMetrics, 'gone' | 'members'>
+  /** The judgement of the gateway has changed. */
+  readonly onVerdict: () => void
+  readonly failing: () => FailingRequests | null
+  readonly memoryUsed: () => { readonly bytes: number; readonly of: 'container' | 'processes' }
 }
 
-type Ended = Omit<EndedRequest, 'n'>
+export interface FleetView {
+  readonly status: FleetStatus
+  readonly own: OwnFleetStatus
+  readonly noteMetrics: (metrics: Metrics) => void
+}
 
+export interface DashboardParts extends AccountParts {
+  readonly keys: {
+    readonly knownKeys: KnownKeys
+    readonly nameOf: (key: string) => string
+    readonly creditsOf: (key: NamedKey) => KeyCredits | null
+  }
+  readonly tokens: Pick<LearntTokens, 'errors' | 'noteMetrics'>
+  readonly supervisor: Pick<Supervisor, 'states' | 'leavingPids'>
+}
+
+/** Most models whose errors of counts are shown. */
+const MAX_COUNTS = 12
 /** Over all workers. A browser opens six to one address. */
 export const MAX_DASHBOARDS = 64
 const TICK_MS = 1_000
@@ -46,7 +90,11 @@ const MAX_REQUESTS = 100
 
 /** Keeps the dashboard's data and writes events once for all pages. Without an open page it does little. */
 export class DashboardPublisher {
-  readonly #sources: DashboardSources
+  readonly #options: DashboardPublisherOptions
+  readonly #deaths: ReadonlyMap<number, number>
+  readonly #cpuLimit = availableCpus(readContainerLimits())
+  readonly #cpu = new CpuClock()
+  readonly #views: WorkerViews
   /** Epoch ms. */
   readonly startedAt: number
   readonly #history: DashboardHistory
@@ -63,6 +111,7 @@ export class DashboardPublisher {
   #requestTimer: NodeJS.Timeout | null = null
   readonly #lookOnce = singleFlight((isFresh: boolean) => this.#lookAnew(isFresh))
   #last: Look | null = null
+  #verdict: GatewayVerdict | null = null
   #isTicking = false
   #isPointDue = false
   #quota: Quota | null = null
@@ -72,8 +121,15 @@ export class DashboardPublisher {
   #toldAccount = ''
   #toldKeys = ''
 
-  constructor(sources: DashboardSources, uptimeMs: number) {
-    this.#sources = sources
+  /** `deaths`: by slot, as they are counted. */
+  constructor(options: DashboardPublisherOptions, deaths: ReadonlyMap<number, number>) {
+    this.#options = options
+    this.#deaths = deaths
+    this.#views = new WorkerViews(
+      () => options.channels.keys(),
+      (member, requestId) => this.#send(member, { name: 'look', requestId })
+    )
+    const uptimeMs = process.uptime() * 1000
     this.startedAt = Math.round(Date.now() - uptimeMs)
     const startedAt = performance.now() - uptimeMs
     this.#history = new DashboardHistory(startedAt)
@@ -81,9 +137,17 @@ export class DashboardPublisher {
     this.#points = setInterval(() => this.#onPointDue(), HISTORY_STEP_MS).unref()
   }
 
+  /** The last judgement; `null` before the first. */
+  get verdict(): GatewayVerdict | null {
+    return this.#verdict
+  }
+
   /** `rows` are oldest first; only those that can be shown are converted. */
-  onEnded<Row>(rows: readonly Row[], convert: (row: Row) => Ended | null): void {
-    const ended = rows.slice(-MAX_REQUESTS).flatMap((row) => convert(row) ?? [])
+  onRows(rows: readonly UsageRow[]): void {
+    const { keys } = this.#options.parts()
+    const ended = rows
+      .slice(-MAX_REQUESTS)
+      .flatMap((row) => toEnded(row, keys.nameOf(row.key)) ?? [])
     if (ended.length === 0) return
     const now = performance.now()
     for (const one of ended) {
@@ -99,12 +163,11 @@ export class DashboardPublisher {
 
   async open(
     member: string,
-    { requestId, pages }: { readonly requestId: number; readonly pages: number },
-    isThere: () => boolean
+    { requestId, pages }: { readonly requestId: number; readonly pages: number }
   ): Promise<void> {
     this.#askQuota(performance.now())
     const look = await this.#look(true)
-    if (!isThere()) return
+    if (!this.#options.channels.has(member)) return
     const free = MAX_DASHBOARDS - this.#size
     const admitted = Math.max(0, Math.min(pages, free))
     this.#tellRequests() // to open pages: new ones get them in the snapshot
@@ -114,7 +177,7 @@ export class DashboardPublisher {
     }
     const events = admitted > 0 ? eventOf('snapshot', this.#snapshot(look)) : ''
     if (admitted > 0) this.#toldAccount = '' // the new pages know a newer one than the others
-    this.#sources.send(member, { name: 'opened', requestId, pages: admitted, events })
+    this.#send(member, { name: 'opened', requestId, pages: admitted, events })
   }
 
   /** Tells what pages are told, once. */
@@ -126,10 +189,11 @@ export class DashboardPublisher {
       this.#last = null
     }
     const { now } = await this.#look(true)
-    return { now, account: this.#sources.account(this.#quota) }
+    return { now, account: this.#account() }
   }
 
-  onQuota(quota: Quota): void {
+  onUsage(usage: AccountUsage): void {
+    const quota = toQuota({ usage, problem: null })
     const isNews = quota.remaining !== this.#quota?.remaining || this.#quota.problem !== null
     this.#quota = quota
     this.#quotaDueAt = performance.now() + QUOTA_MS
@@ -141,6 +205,16 @@ export class DashboardPublisher {
     await this.#lookOnce.running // it may have begun before the change
     this.#last = null
     await this.#look(false)
+  }
+
+  onSeen(member: string, wish: Extract<DashboardWish, { readonly name: 'seen' }>): void {
+    if (this.#options.channels.has(member)) this.#views.onSeen(member, wish)
+  }
+
+  onLeft(member: string): void {
+    this.left(member)
+    this.#cpu.forget(member)
+    this.#views.onLeft(member)
   }
 
   left(member: string, pages = Infinity): void {
@@ -166,14 +240,11 @@ export class DashboardPublisher {
   }
 
   #snapshot({ readings, now }: Look): Snapshot {
-    const account = this.#sources.account(this.#quota)
-    const keys = this.#sources.keys(readings)
-    const history = this.#history.toJson()
     return {
       now: { ...now, dashboards: this.#size },
-      account,
-      keys,
-      history,
+      account: this.#account(),
+      keys: this.#keys(readings),
+      history: this.#history.toJson(),
       requests: this.#requests
     }
   }
@@ -185,23 +256,38 @@ export class DashboardPublisher {
   }
 
   async #lookAnew(isFresh: boolean): Promise<Look> {
-    const readings = await this.#sources.read(isFresh)
+    const readings = await this.#read(isFresh)
     const at = performance.now()
     const totals = totalsOf(readings.all)
     const failures = failuresOf(readings.all)
     this.#failures.note(at, failures)
+    const { config, memory, memoryUsed, status, fleet, failing, parts } = this.#options
+    const { account, tokens } = parts()
+    const { bytes, of } = memoryUsed()
+    const shared = fleet()
     const figures = toNow(readings, {
-      ...this.#sources.moment(),
       at: Date.now(),
+      counts: tokens.errors().slice(-MAX_COUNTS),
+      memory: { limitBytes: memory.limitBytes, usedBytes: bytes, of },
+      cpuLimit: this.#cpuLimit,
+      maxWaiting: config().pool.maxWaiting,
+      pausedUntil: pauseOf(account),
+      fleet: shared === null ? null : { ...shared.status, ...shared.own },
+      workers: this.#workers(),
+      isCrashLooping: status().isCrashLooping,
+      failing: failing(),
+      running: this.#running(),
       totals,
       rates: this.#history.rates(at, totals),
       latency: this.#latencies.at(at),
       errors: this.#failures.toJson(failures),
       dashboards: this.#size
     })
-    const verdict = judge(figures, this.#sources.account(this.#quota))
+    const verdict = judge(figures, this.#account())
     this.#last = { at, readings, totals, now: { ...figures, verdict } }
-    this.#sources.onVerdict(verdict)
+    const isNews = verdict.code !== this.#verdict?.code || verdict.level !== this.#verdict.level
+    this.#verdict = verdict
+    if (isNews) this.#options.onVerdict()
     return this.#last
   }
 
@@ -234,7 +320,7 @@ export class DashboardPublisher {
   }
 
   #accountNews(): string {
-    const event = eventOf('account', this.#sources.account(this.#quota))
+    const event = eventOf('account', this.#account())
     if (event === this.#toldAccount) return ''
     this.#toldAccount = event
     return event
@@ -243,7 +329,7 @@ export class DashboardPublisher {
   #keyNews(at: number, readings: ProcessReadings): string {
     if (at < this.#keysDueAt) return ''
     this.#keysDueAt = at + KEYS_MS
-    const event = eventOf('keys', this.#sources.keys(readings))
+    const event = eventOf('keys', this.#keys(readings))
     if (event === this.#toldKeys) return ''
     this.#toldKeys = event
     return event
@@ -256,7 +342,7 @@ export class DashboardPublisher {
   }
 
   async #noteQuota(): Promise<void> {
-    this.#quota = await this.#sources.quota()
+    this.#quota = toQuota(await this.#options.parts().account.usage())
   }
 
   #tellRequests(): void {
@@ -270,8 +356,78 @@ export class DashboardPublisher {
   #tell(events: string, lookInMs?: number): void {
     const more = lookInMs === undefined ? {} : { lookInMs }
     for (const member of this.#pages.keys()) {
-      this.#sources.send(member, { name: 'events', events, ...more })
+      this.#send(member, { name: 'events', events, ...more })
     }
+  }
+
+  #send(member: string, news: DashboardNews): void {
+    this.#options.channels.get(member)?.send({ type: 'dashboard.news', news })
+  }
+
+  #account(): ShownAccount {
+    const { parts, isSimulated, memory, status, config } = this.#options
+    return toShownAccount(parts(), {
+      startedAt: this.startedAt,
+      isSimulated,
+      workers: memory.workers,
+      status: status(),
+      config: config(),
+      quota: this.#quota
+    })
+  }
+
+  #keys({ all }: ProcessReadings): KeyStatuses {
+    const { keys } = this.#options.parts()
+    return toKeyStatuses(all, keys.knownKeys, (key) => keys.creditsOf(key))
+  }
+
+  /** Oldest first. */
+  #running(): readonly RunningRequest[] {
+    const { channels } = this.#options
+    const all = [...this.#views.running].flatMap(([member, turns]) => {
+      const worker = channels.get(member)?.id ?? 0
+      return turns.map((turn) => ({ ...turn, worker }))
+    })
+    return all.toSorted((one, other) => one.at - other.at)
+  }
+
+  async #read(isFresh: boolean): Promise<ProcessReadings> {
+    const { channels, budget, nameOf, parts, own: ownNow, cluster } = this.#options
+    if (isFresh) await this.#views.look()
+    const own = await ownNow()
+    const members = isFresh ? this.#views.latest(cluster.members) : cluster.members
+    const all = [own, ...cluster.gone, ...members.values()]
+    const leaving = new Set(parts().supervisor.leavingPids())
+    const now = performance.now()
+    const processOf = (member: string, name: string, pid: number, snapshot?: readonly object[]) => {
+      const metrics = snapshot === undefined ? null : new MetricReader([snapshot])
+      return { name, pid, metrics, cpu: this.#cpu.read(member, metrics, now) }
+    }
+    const workers = Array.from(channels, ([member, { id, pid }]) => {
+      const name = `worker ${id}${leaving.has(pid) ? ' (leaving)' : ''}`
+      return processOf(member, name, pid, members.get(member))
+    })
+    return {
+      all: new MetricReader(all),
+      processes: [processOf('primary', 'primary', process.pid, own), ...workers],
+      budget: budget(),
+      nameOf
+    }
+  }
+
+  #workers(): readonly WorkerFigures[] {
+    const { status, parts, channels } = this.#options
+    const states = new Map(status().workers.map(({ id, state }) => [id, state]))
+    const startedAt = new Map(channels.values().map((channel) => [channel.pid, channel.startedAt]))
+    return parts()
+      .supervisor.states()
+      .map(({ id, pid, state }) => ({
+        slot: id,
+        state: states.get(id) ?? state.name,
+        pid,
+        startedAt: pid === null ? null : (startedAt.get(pid) ?? null),
+        restarts: this.#deaths.get(id) ?? 0
+      }))
   }
 }
 
@@ -281,6 +437,45 @@ interface Look {
   readonly readings: ProcessReadings
   readonly totals: ReturnType<typeof totalsOf>
   readonly now: Now
+}
+
+function pauseOf(account: AccountParts['account']): number | null {
+  const { pausedUntil } = account.forWorker().accountStatus
+  return pausedUntil !== null && pausedUntil > Date.now() ? pausedUntil : null
+}
+
+/** `null` for credits that died with a worker. */
+function toEnded({ turn, ...row }: UsageRow, key: string): Omit<EndedRequest, 'n'> | null {
+  if (turn === undefined) return null
+  const { at, client, dialect, model, status, code } = row
+  return {
+    id: turn.requestId,
+    at,
+    key,
+    client,
+    dialect,
+    route: turn.route,
+    model,
+    modelAsked: turn.modelAsked ?? null,
+    isStream: turn.isStream,
+    status,
+    code,
+    fault: code === '' ? null : faultOf(code, row.key === 'kiro' ? 'client' : 'gateway'),
+    failure: turn.failure ?? null,
+    worker: turn.worker,
+    phasesMs: turn.phaseMs,
+    firstMs: row.firstMs,
+    totalMs: row.totalMs,
+    inputTokens: row.inputTokens,
+    outputTokens: row.outputTokens,
+    cachedTokens: row.cachedTokens,
+    credits: row.credits / MICROS_PER_CREDIT,
+    metering: row.metering ?? null,
+    repairs: turn.repairs,
+    lostCalls: turn.lostCalls ?? 0,
+    attempts: turn.attempts,
+    bodyBytes: turn.bodyBytes
+  }
 }
 
 function eventOf(name: string, data: object | null): string {

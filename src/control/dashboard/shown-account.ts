@@ -12,39 +12,38 @@ import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import { planTotals } from '../../kiro/wire/account-usage.ts'
 import { ErrorTable } from '../../shared/error-table.ts'
 import { version } from '../../shared/version.ts'
+import type { CredentialControl } from '../account/credential-control.ts'
 
-export interface AccountView {
-  readonly news: CredentialNews
-  readonly status: AccountStatus
-  /** True if there is or will be a sign-in; otherwise clients bring their own keys. */
-  readonly isExpected: boolean
-  readonly endsAt: number | null
-  readonly loginHint: string | null
-  readonly planBar: PlanBar | null
-  readonly outlook: PlanOutlook | null
+export interface AccountParts {
+  readonly account: {
+    readonly credentials: CredentialControl
+    readonly forWorker: () => { readonly accountStatus: AccountStatus }
+    readonly usage: () => Promise<UsageNews>
+  }
+  readonly plan: { readonly bar: PlanBar | null; readonly outlook: PlanOutlook | null }
 }
 
-export interface AboutGateway {
-  readonly startedAt: number
-  readonly isSimulated: boolean
-  readonly workers: number
+interface AboutGateway
+  extends Pick<ShownAccount, 'startedAt' | 'isSimulated' | 'quota'>,
+    Pick<ShownAccount['settings'], 'workers'> {
   readonly status: Pick<ClusterStatus, 'isCrashLooping' | 'bookProblem'>
   readonly config: Pick<Config, 'pool'>
-  readonly quota: Quota | null
-  readonly now: number
 }
 
-export function toShownAccount(view: AccountView, about: AboutGateway): ShownAccount {
-  const { config, startedAt, isSimulated, quota, workers } = about
+export function toShownAccount(
+  { account, plan }: AccountParts,
+  { startedAt, isSimulated, quota, workers, status, config }: AboutGateway
+): ShownAccount {
+  const { outlook, bar } = plan
   return {
     version,
     node: process.versions.node,
     startedAt,
     isSimulated,
-    signIn: toSignIn(view, isSimulated),
+    signIn: toSignIn(account.credentials, isSimulated),
     quota,
-    outlook: view.outlook === null ? null : toShownOutlook(view.outlook),
-    problems: problemsOf(view, about),
+    outlook: outlook === null ? null : toShownOutlook(outlook),
+    problems: problemsOf(account.forWorker().accountStatus, bar, status),
     settings: {
       poolTimeoutMs: config.pool.poolTimeoutMs,
       workers
@@ -65,10 +64,11 @@ function toShownOutlook({ today, since, isDrifting, forecast }: PlanOutlook) {
 
 type SignInFigures = ShownAccount['signIn']
 
-function toSignIn(view: AccountView, isSimulated: boolean): SignInFigures {
-  const { news, endsAt, loginHint } = view
+function toSignIn(credentials: CredentialControl, isSimulated: boolean): SignInFigures {
+  const { endsAt, loginHint, isExpected } = credentials
+  const news = credentials.news()
   const { snapshot } = news
-  const state = stateOf(view, isSimulated)
+  const state = isSimulated ? 'simulator' : isExpected ? stateOf(news) : 'client-keys'
   return {
     isUsable: snapshot !== null || state === 'client-keys',
     state,
@@ -82,9 +82,7 @@ function toSignIn(view: AccountView, isSimulated: boolean): SignInFigures {
   }
 }
 
-function stateOf({ news, isExpected }: AccountView, isSimulated: boolean): SignInFigures['state'] {
-  if (isSimulated) return 'simulator'
-  if (!isExpected) return 'client-keys'
+function stateOf(news: CredentialNews): SignInFigures['state'] {
   if (news.snapshot !== null) return 'signed-in'
   if (news.isFailing === true) return 'failing'
   return news.problem.code === 'GW_NOT_READY' ? 'waiting' : 'signed-out'
@@ -96,11 +94,13 @@ function toProblem({ problem }: CredentialNews): DashboardProblem | null {
 
 /** Without the sign-in's own problem, which is shown with the sign-in. */
 function problemsOf(
-  { status, planBar }: AccountView,
-  { status: { isCrashLooping, bookProblem }, now }: AboutGateway
+  { bars }: AccountStatus,
+  planBar: PlanBar | null,
+  { isCrashLooping, bookProblem }: AboutGateway['status']
 ): ShownAccount['problems'] {
+  const now = Date.now()
   return [
-    ...status.bars
+    ...bars
       .filter(({ until }) => until > now)
       .map((bar) => ({ ...bar, message: ErrorTable[bar.code].message })),
     ...(planBar === null ? [] : [{ ...planBar, bar: 'overage' }]),

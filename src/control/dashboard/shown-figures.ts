@@ -1,16 +1,10 @@
 import { faultOf } from '../../dashboard/failures.ts'
 import type {
-  RunningRequest,
   Connections,
-  CountErrors,
-  ErrorCount,
-  FleetShown,
-  Latency,
   NowFigures,
   ProcessFigures,
   SocketCounts,
-  WebSocketFigures,
-  WorkerFigures
+  WebSocketFigures
 } from '../../dashboard/feed.ts'
 import type { Rates, Totals } from '../../dashboard/history.ts'
 import type { BudgetState } from '../budget/budget.ts'
@@ -56,41 +50,43 @@ export function failuresOf(all: MetricReader): ReadonlyMap<string, number> {
   return counts
 }
 
-export interface Moment {
-  readonly at: number
+interface Moment
+  extends Pick<
+    NowFigures,
+    | 'at'
+    | 'fleet'
+    | 'counts'
+    | 'latency'
+    | 'errors'
+    | 'memory'
+    | 'workers'
+    | 'isCrashLooping'
+    | 'running'
+    | 'dashboards'
+  > {
   readonly totals: Totals
   readonly rates: Rates
-  readonly counts: readonly CountErrors[]
-  readonly latency: Latency
-  readonly errors: readonly ErrorCount[]
   readonly failing: FailingRequests | null
-  readonly memory: NowFigures['memory']
   readonly cpuLimit: number
   readonly maxWaiting: number
   readonly pausedUntil: number | null
-  readonly fleet: FleetShown | null
-  readonly workers: readonly WorkerFigures[]
-  readonly isCrashLooping: boolean
-  readonly running: readonly RunningRequest[]
-  readonly dashboards: number
 }
 
 export function toNow(readings: ProcessReadings, moment: Moment): NowFigures {
   const { all, budget } = readings
-  const { at, totals, rates } = moment
+  const { totals, rates, failing, cpuLimit, maxWaiting, pausedUntil, ...shown } = moment
   const processes = readings.processes.map(toProcessFigures)
   return {
-    at,
+    ...shown,
     connections: connectionsOf(readings),
     webSockets: webSocketsOf(readings),
     waiting: {
       permits: all.sum('kiro_gateway_pool_waiters'),
       gated: all.sum('kiro_gateway_gated_requests'),
       longestMs: Math.round((all.max('kiro_gateway_pool_longest_wait_seconds') ?? 0) * 1000),
-      max: moment.maxWaiting,
-      pausedUntil: moment.pausedUntil
+      max: maxWaiting,
+      pausedUntil
     },
-    fleet: moment.fleet,
     pace:
       budget.pace === null
         ? null
@@ -102,7 +98,7 @@ export function toNow(readings: ProcessReadings, moment: Moment): NowFigures {
       failed: totals.failed,
       perMinute: toThousandths(rates.requestsPerMinute),
       failedPerMinute: toThousandths(rates.failedPerMinute),
-      failing: moment.failing
+      failing
     },
     tokens: {
       input: totals.inputTokens,
@@ -112,20 +108,12 @@ export function toNow(readings: ProcessReadings, moment: Moment): NowFigures {
       outputPerMinute: toThousandths(rates.outputTokensPerMinute)
     },
     credits: { total: totals.credits, perHour: toSixDecimals(rates.creditsLastHour) },
-    counts: moment.counts,
-    latency: moment.latency,
-    errors: moment.errors,
-    memory: moment.memory,
     cpu: {
       cores: toThousandths(processes.reduce((sum, { cpu }) => sum + (cpu ?? 0), 0)),
-      limit: moment.cpuLimit
+      limit: cpuLimit
     },
     processes,
-    workers: moment.workers,
-    workerRestarts: all.sum('kiro_gateway_worker_restarts_total'),
-    isCrashLooping: moment.isCrashLooping,
-    running: moment.running,
-    dashboards: moment.dashboards
+    workerRestarts: all.sum('kiro_gateway_worker_restarts_total')
   }
 }
 
