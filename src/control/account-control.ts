@@ -1,5 +1,3 @@
-import type { Config } from '../config/settings.ts'
-import type { CredentialSource } from '../credentials/stored-credential.ts'
 import type {
   AccountStatus,
   CredentialNews,
@@ -9,11 +7,9 @@ import type {
 } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
-import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
-import type { JsonCall } from '../upstream/call/json-exchange.ts'
 import { VerdictMemory } from './account/verdict-memory.ts'
-import { CredentialControl } from './account/credential-control.ts'
+import { CredentialControl, type CredentialControlOptions } from './account/credential-control.ts'
 import { ModelCatalogue } from './account/model-catalogue.ts'
 import { type AgedUsage, PlanUsage, type UsageSharing } from './account/plan-usage.ts'
 
@@ -33,13 +29,7 @@ export interface AccountListener {
   onAnswered(): void
 }
 
-export interface AccountControlOptions {
-  readonly config: Config
-  readonly source: CredentialSource | null
-  readonly call: JsonCall
-  readonly log: Logger
-  /** Called if the credentials prove unusable after `start()` has resolved. */
-  readonly onUnusable: (cause: unknown) => void
+export interface AccountControlOptions extends Omit<CredentialControlOptions, 'onNews'> {
   readonly onSignIn: (news: CredentialNews) => void
   readonly onUsage: (aged: AgedUsage) => void
   readonly tell: (message: ToWorker) => void
@@ -53,14 +43,14 @@ export class AccountControl {
   #listener: AccountListener | null = null
 
   constructor(options: AccountControlOptions) {
-    const { config, source, call, log, onUnusable, onSignIn, onUsage, tell } = options
+    const { config, call, log, onSignIn, onUsage, tell } = options
     const { upstream } = config
     const onNews = (news: CredentialNews): void => {
       tell({ type: 'credential.changed', news })
       onSignIn(news)
       this.#listener?.onSignIn(news)
     }
-    this.credentials = new CredentialControl({ config, source, call, log, onUnusable, onNews })
+    this.credentials = new CredentialControl({ ...options, onNews })
     this.#catalogue = new ModelCatalogue({
       call,
       upstream,

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { childEnvironment } from '../config/load-process.ts'
 import { reload } from '../config/load.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
@@ -197,12 +196,8 @@ export class Primary {
     this.#panel = new PanelControl({
       keys: this.keys,
       devices: this.devices,
-      stateDir: () => this.#config.credentials.stateDir,
-      operatorKeys: () => this.#config.server.apiKeys.length,
       usageFile: () => this.keys.usageFile(),
-      captures: () => capturesOf(this.#config),
       state: () => this.figures.dashboard.state(),
-      isReadOnly: () => this.#config.observe.dashboard === 'read-only',
       config: () => this.#config,
       operations: () => this.#operations,
       isSimulated: options.isSimulated,
@@ -346,7 +341,7 @@ export class Primary {
     return { requests: await this.figures.inFlight(), longestMs: drainDelayMs + drainTimeoutMs }
   }
 
-  /** Takes the stored answers of a fleet. */
+  /** Takes the stored answers of a fleet: workers' questions about some go to these, to none with `null`. */
   shareItems(items: SharedItems | null): void {
     this.#items = items
   }
@@ -572,8 +567,4 @@ export class Primary {
       ...(verdict !== null && { verdict: { level: verdict.level, code: verdict.code } })
     }
   }
-}
-
-function capturesOf({ observe }: Config): string | null {
-  return observe.keepsContent ? join(observe.debugDir, 'captures') : null
 }

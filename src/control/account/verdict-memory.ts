@@ -13,7 +13,7 @@ export interface VerdictMemoryOptions {
 }
 
 /** The most serious first: clients read one. */
-const BY_WEIGHT: readonly Bar[] = [
+export const BARS: readonly Bar[] = [
   'suspicion',
   'not-admitted',
   'monthly',
@@ -151,7 +151,7 @@ const SUSPICION_ADVICE =
   'send fewer requests for this account (UPSTREAM_MAX_REQUESTS_PER_MINUTE, HTTP_MAX_CONNECTIONS): accounts that continued have been suspended. Kiro support can lift the limit'
 
 function byWeight(a: AccountBar, b: AccountBar): number {
-  return BY_WEIGHT.indexOf(a.bar) - BY_WEIGHT.indexOf(b.bar)
+  return BARS.indexOf(a.bar) - BARS.indexOf(b.bar)
 }
 
 function nextMidnight(now: number): number {

@@ -3,15 +3,12 @@ import { join } from 'node:path'
 import type { Config } from '../../config/settings.ts'
 import type { FleetRecords } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
-import type { SharedItems } from '../../ipc/fleet-items.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { FleetTimes } from '../../shared/elapsed.ts'
-import type { LearntTokens } from '../account/learnt-tokens.ts'
-import type { AccountControl } from '../account-control.ts'
 import type { DeviceControl } from '../device-control.ts'
 import type { KeyControl } from '../key-control.ts'
 import type { PanelSessions } from '../panel-sessions.ts'
-import type { PlanControl } from '../plan-control.ts'
+import type { Primary } from '../primary.ts'
 import { FleetDevices } from './fleet-devices.ts'
 import { FleetItems } from './fleet-items.ts'
 import { FleetKeys } from './fleet-keys.ts'
@@ -23,14 +20,6 @@ import { sharedSessions } from './shared-sessions.ts'
 import { sharedSums } from './shared-sums.ts'
 import { shareUsage } from './shared-usage.ts'
 
-export interface UpstreamKnowledge {
-  readonly account: AccountControl
-  readonly plan: PlanControl
-  readonly tokens: LearntTokens
-  /** Workers' questions about stored answers go to these; to none with `null`. */
-  shareItems(items: SharedItems | null): void
-}
-
 export interface FleetSharesOptions
   extends Pick<FleetLimitsOptions, 'member' | 'replicas' | 'status' | 'incs'> {
   readonly config: Config
@@ -39,7 +28,7 @@ export interface FleetSharesOptions
   readonly keys: Pick<KeyControl, 'look' | 'applyEnds' | 'allowances'>
   readonly devices: Pick<DeviceControl, 'share'>
   readonly sessions: Pick<PanelSessions, 'ended' | 'adopt' | 'share'>
-  readonly knows: UpstreamKnowledge
+  readonly knows: Pick<Primary, 'account' | 'plan' | 'tokens' | 'shareItems'>
   readonly times: FleetTimes
   readonly onChange: () => void
   readonly log: Logger

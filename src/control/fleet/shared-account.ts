@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { AccountBar, AccountStatus, CredentialNews } from '../../ipc/messages.ts'
+import { BARS } from '../account/verdict-memory.ts'
 import type { AccountControl, AccountListener } from '../account-control.ts'
 import type { FoundValue, SharedRecords, SharedValue } from './shared-records.ts'
 import {
-  BARS,
   isNewer,
   laterBy,
   mergeVerdicts,

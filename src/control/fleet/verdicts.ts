@@ -1,6 +1,7 @@
 import type { Bar } from '../../kiro/wire/fault-table.ts'
 import { ErrorTable } from '../../shared/error-table.ts'
 import type { ErrorCode } from '../../shared/errors.ts'
+import { BARS } from '../account/verdict-memory.ts'
 import { type Checked, jsonReader, Type } from '../../shared/schema-type.ts'
 
 /*
@@ -31,18 +32,6 @@ export interface AccountVerdict extends Checked<typeof Verdict> {
 }
 
 export type AccountVerdicts = Readonly<Partial<Record<Subject, AccountVerdict>>>
-
-export const BARS: readonly Bar[] = [
-  'monthly',
-  'daily',
-  'hourly',
-  'unnamed',
-  'credit-rate',
-  'user-rate',
-  'rate',
-  'suspicion',
-  'not-admitted'
-]
 
 export const SUBJECTS: readonly Subject[] = [...BARS, 'pause', 'suspended']
 

@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url'
+import type { Config } from '../../config/settings.ts'
 import type { Connections } from '../../dashboard/feed.ts'
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
 import type { Bar } from '../../kiro/wire/fault-table.ts'
@@ -19,7 +20,7 @@ export interface GatewayActionsOptions {
   readonly judgeAgain: () => Promise<void>
   /** False unless the worker is ready. */
   readonly replaceWorker: (slot: number) => boolean
-  readonly stateDir: () => string
+  readonly config: () => Config
   /** `null` before the gateway has started. */
   readonly operations: () => Pick<
     SettingsOperations,
@@ -45,7 +46,7 @@ export class GatewayActions {
       node: account.node,
       started_at: toIso(account.startedAt),
       pid: process.pid,
-      state_dir: await realFolder(this.#options.stateDir()),
+      state_dir: await realFolder(this.#options.config().credentials.stateDir),
       installed,
       update: UPDATES[installed],
       workers: workers.map(({ slot, state, pid, startedAt, restarts }) => ({

@@ -1,3 +1,4 @@
+import type { Config } from '../../config/settings.ts'
 import { isUnnamedKey, namedSums, type KeyUsage } from '../../ipc/usage-row.ts'
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
 import { findInForce, type NamedKeyLimits, keyVersion, withNewKey } from '../../keys/key-changes.ts'
@@ -44,8 +45,7 @@ export interface PanelKeys {
 
 export interface KeyActionsOptions {
   readonly keys: PanelKeys
-  readonly stateDir: () => string
-  readonly operatorKeys: () => number
+  readonly config: () => Config
   readonly audit: Pick<AuditActions, 'note'>
   readonly searcher: Pick<UsageSearcher, 'ask'>
 }
@@ -61,7 +61,7 @@ export class KeyActions {
   }
 
   async list(): Promise<PanelAnswer> {
-    const { keys, operatorKeys } = this.#options
+    const { keys } = this.#options
     const [usage, days] = await Promise.all([keys.usageOf(null), this.#lastDays()])
     const byId = new Map(usage.map((one) => [one.id, one]))
     const shown = keys.knownKeys.keys.map((key) => this.#toJson(key, byId.get(key.id), days))
@@ -72,7 +72,7 @@ export class KeyActions {
       unnamed: usage
         .filter(({ id }) => isUnnamedKey(id))
         .map((one) => ({ id: one.id, ...sumsOf(one), last_seen: this.#lastSeen(one.id, days) })),
-      operator_keys: operatorKeys(),
+      operator_keys: this.#operatorKeys,
       book_problem: keys.bookProblem
     })
   }
@@ -132,8 +132,11 @@ export class KeyActions {
 
   /** A named key would be the first key of all, and lock its maker out of the panel. */
   get #isFirst(): boolean {
-    const { keys, operatorKeys } = this.#options
-    return !keys.knownKeys.isKeyRequired && operatorKeys() === 0
+    return !this.#options.keys.knownKeys.isKeyRequired && this.#operatorKeys === 0
+  }
+
+  get #operatorKeys(): number {
+    return this.#options.config().server.apiKeys.length
   }
 
   async change(call: PanelCall): Promise<PanelAnswer> {
@@ -245,7 +248,7 @@ export class KeyActions {
 
   /** Resolves when the change is in the file and in force. Returns a warning for the answer if it is only in the file. */
   async #change(make: (keys: readonly NamedKey[]) => readonly NamedKey[]): Promise<JsonObject> {
-    const path = keysPath(this.#options.stateDir())
+    const path = keysPath(this.#options.config().credentials.stateDir)
     const timeout = AbortSignal.timeout(LOCK_PATIENCE_MS)
     try {
       await changeKeys(path, make, timeout)

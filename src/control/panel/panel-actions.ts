@@ -15,14 +15,13 @@ import { SignInActions, type SignInActionsOptions } from './sign-in-actions.ts'
 import { KeyActions, type KeyActionsOptions } from './key-actions.ts'
 import { answer, panelError, type PanelHandler, refusal } from './panel-answer.ts'
 import { PersonalQuestions } from './personal-questions.ts'
-import { RequestsActions, type RequestsActionsOptions } from './requests-actions.ts'
+import { RequestsActions } from './requests-actions.ts'
 import { UsageSearcher, type UsageSearcherOptions } from '../usage/usage-searcher.ts'
 import { StateActions, type StateActionsOptions } from './state-actions.ts'
 import { UsageActions } from './usage-actions.ts'
 
 export interface PanelActionsOptions
   extends StateActionsOptions,
-    Pick<RequestsActionsOptions, 'captures'>,
     Omit<SettingsActionsOptions, 'audit'>,
     Pick<SignInActionsOptions, 'isSimulated' | 'signIn' | 'call'>,
     Pick<GatewayActionsOptions, 'lift' | 'judgeAgain' | 'replaceWorker'>,

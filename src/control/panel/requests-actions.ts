@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Config } from '../../config/settings.ts'
 import { faultOf } from '../../dashboard/failures.ts'
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
 import { isMeant, spanOf } from '../../keys/key-text.ts'
@@ -14,8 +15,7 @@ import { answer, panelError } from './panel-answer.ts'
 
 export interface RequestsActionsOptions {
   readonly searcher: Pick<UsageSearcher, 'ask'>
-  /** Folder of captures; `null` unless DEBUG_CONTENT is on. */
-  readonly captures: () => string | null
+  readonly config: () => Config
 }
 
 const USUAL_LIMIT = 50
@@ -82,8 +82,9 @@ export class RequestsActions {
   }
 
   async #captureOf(id: string) {
-    const folder = this.#options.captures()
-    if (folder === null || id === '') return null
+    const { keepsContent, debugDir } = this.#options.config().observe
+    if (!keepsContent || id === '') return null
+    const folder = join(debugDir, 'captures')
     const names = await readdir(folder).catch(() => [])
     const name = names.findLast(
       (one) => one.includes(`-${idInName(id)}-`) && !one.endsWith('.open')

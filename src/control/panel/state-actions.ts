@@ -1,3 +1,4 @@
+import type { Config } from '../../config/settings.ts'
 import type { PanelAnswer } from '../../ipc/panel.ts'
 import { toIso } from '../../shared/dates.ts'
 import type { DashboardPublisher } from '../dashboard/dashboard-publisher.ts'
@@ -8,7 +9,7 @@ export type GatewayState = Awaited<ReturnType<DashboardPublisher['state']>>
 export interface StateActionsOptions {
   /** `null` while the dashboard is off. */
   readonly state: () => Promise<GatewayState | null>
-  readonly isReadOnly: () => boolean
+  readonly config: () => Config
 }
 
 /** Tells how the gateway stands, all of one instant. */
@@ -29,7 +30,7 @@ export class StateActions {
       node: account.node,
       started_at: toIso(account.startedAt),
       upstream: account.isSimulated ? 'simulator' : 'kiro',
-      read_only: this.#options.isReadOnly(),
+      read_only: this.#options.config().observe.dashboard === 'read-only',
       verdict: {
         ...verdict,
         problems: verdict.problems.map(({ level, code, what, remedy, until, action }) => {

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { ClusterStatus } from '../../ipc/messages.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { singleFlight } from '../../shared/single-flight.ts'
+import type { WorkerChannel } from './worker-channel.ts'
 import {
   type BackoffPolicy,
   isCrashLooping,
@@ -228,14 +229,7 @@ export class Supervisor {
   }
 }
 
-export interface WorkerProcess {
-  readonly pid: number
-  /** Take no new clients, serve the present ones, exit when they have left or time is up. */
-  retire(): void
-  /** Accept nothing new, finish, exit. */
-  drain(): void
-  kill(): void
-}
+export type WorkerProcess = Pick<WorkerChannel, 'pid' | 'retire' | 'drain' | 'kill'>
 
 /** `onExit` is called exactly once, and last. */
 export interface WorkerEvents {

@@ -4,7 +4,7 @@ import type { Config } from '../../config/settings.ts'
 import { Channel } from '../../ipc/channel.ts'
 import type { FromWorker, ToWorker } from '../../ipc/messages.ts'
 import { messageOf } from '../../shared/errors.ts'
-import type { WorkerEvents, WorkerProcess } from './supervisor.ts'
+import type { WorkerEvents } from './supervisor.ts'
 
 /**
  * glibc gives each thread a heap, up to 8 per core. With two, a worker takes 4 to 7 MB less when idle and 15 MB less
@@ -32,7 +32,7 @@ export interface WorkerChannelOptions {
 }
 
 /** A forked worker and its channel. `member` is unique in the ledger. A failed start counts as a death. */
-export class WorkerChannel implements WorkerProcess {
+export class WorkerChannel {
   readonly id: number
   readonly member: string
   readonly pid: number
@@ -65,12 +65,13 @@ export class WorkerChannel implements WorkerProcess {
     this.#channel?.send(message)
   }
 
+  /** Has it take no new clients, serve the present ones, and exit when they have left or time is up. */
   retire(): void {
     this.#options.onRetire()
     this.send({ type: 'worker.retire', patienceMs: this.#options.patienceMs })
   }
 
-  /** A process that does not serve yet is killed: otherwise it would load code that it never uses. */
+  /** Has it accept nothing new, finish and exit. One that does not serve yet is killed: it would load code that it never uses. */
   drain(): void {
     if (this.#mayServe) this.send({ type: 'worker.drain' })
     else this.kill()

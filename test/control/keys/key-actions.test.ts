@@ -1,4 +1,5 @@
 import t from 'tap'
+import { loadConfig } from '../../../src/config/load.ts'
 import type { AuditActions } from '../../../src/control/panel/audit-actions.ts'
 import { KeyActions } from '../../../src/control/panel/key-actions.ts'
 import type { PanelAnswer, PanelCall } from '../../../src/ipc/panel.ts'
@@ -28,6 +29,9 @@ t.test('a change of keys that the gateway cannot read is answered with a warning
   const read = async () => (await readKeys(keysPath(stateDir)))?.keys ?? []
   const known = { isKeyRequired: true, keys: await read() }
   const audit: Pick<AuditActions, 'note'> = { note: async () => {} }
+  const loaded = loadConfig({ STATE_DIR: stateDir, PROXY_API_KEY: 'a-key-of-the-operator' }, [])
+  if (loaded.name !== 'config') throw new Error('no config')
+  const { config } = loaded
   const panel = new KeyActions({
     keys: {
       get knownKeys() {
@@ -41,8 +45,7 @@ t.test('a change of keys that the gateway cannot read is answered with a warning
         return outcome.isRead
       }
     },
-    stateDir: () => stateDir,
-    operatorKeys: () => 1,
+    config: () => config,
     audit,
     searcher: { ask: async () => null }
   })

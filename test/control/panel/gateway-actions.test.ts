@@ -28,7 +28,7 @@ function gatewayWith(operations: Partial<Operations>) {
     lift: unused,
     judgeAgain: unused,
     replaceWorker: unused,
-    stateDir: unused,
+    config: unused,
     operations: () => all,
     audit: { note: async (_call, { action }) => void actions.push(action) }
   })
