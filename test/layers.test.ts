@@ -28,11 +28,11 @@ const layers: LayerTable = {
   ),
   reply: ['admission', 'dialects', 'frames', 'kiro', 'shared'],
   credentials: ['kiro', 'upstream', 'config', 'observe', 'shared'],
+  transform: ['admission', 'dialects', 'shared'],
   admission: ['ipc', 'keys', 'shared'],
   // What goes between primary and worker is named by the types of those who make it.
   ipc: ['kiro', 'keys', 'devices', 'config', 'observe', 'shared'],
   upstream: ['kiro', 'config', 'observe', 'shared'],
-  transform: ['dialects', 'config', 'shared'],
   // Loaded only where traces are on; all others know of it is what it is told.
   tracing: ['config', 'observe', 'shared'],
   dialects: ['kiro', 'frames', 'shared'],

@@ -1,9 +1,9 @@
-import { type Context, createContext, Script } from 'node:vm'
-import { abortErrorOf, codeOf, GatewayError } from '../shared/errors.ts'
+import { CostQueue } from '../admission/fair-queue.ts'
+import { abortErrorOf, GatewayError } from '../shared/errors.ts'
 import { setNewest } from '../shared/newest.ts'
+import { runWithin, TOO_LONG } from '../shared/run-within.ts'
 import type { JobOwner } from './thread-lane.ts'
 import { transformFailed } from './transform-job.ts'
-import type { TurnQueue } from './transform-pool.ts'
 
 /** Time for all jobs in one turn of the event loop; others are served before the next. */
 const TURN_MS = 5
@@ -19,11 +19,7 @@ const TRUSTED_BYTES = 32 * 1024
 /** Time for which larger jobs of a key go to threads, after one took too long. */
 const DISTRUST_MS = 10_000
 
-/** `run()` returns it for a job that took, or would take, too long. */
-export const TOO_LONG = Symbol('too long')
-
 export interface InlineLaneOptions {
-  readonly queue: TurnQueue
   /** New connections wait for the event loop. */
   readonly isCrowded: () => boolean
   readonly haveThreadsRoom: () => boolean
@@ -36,13 +32,13 @@ export interface InlineLaneOptions {
  */
 export class InlineLane {
   readonly #options: InlineLaneOptions
-  readonly #queue: TurnQueue
+  /** Bounded by the jobs that wait. */
+  readonly #queue = new CostQueue()
   readonly #costs = new JobCosts()
   /** Bounded by the memory for bodies, of which each job holds some. */
   readonly #waiting = new Map<number, () => void>()
   /** Keys of jobs that took too long, and until when. Bounded by the number of keys. */
   readonly #distrusted = new Map<string, number>()
-  readonly #watchdog = new Watchdog()
   #nextId = 0
   #spentMs = 0
   #isInTurn = false
@@ -51,7 +47,6 @@ export class InlineLane {
 
   constructor(options: InlineLaneOptions) {
     this.#options = options
-    this.#queue = options.queue
   }
 
   mayTake(bytes: number, key: string): boolean {
@@ -87,7 +82,7 @@ export class InlineLane {
     }
     const startedAt = performance.now()
     try {
-      const result = bytes <= TRUSTED_BYTES ? job() : this.#watchdog.run(JOB_MS, job)
+      const result = bytes <= TRUSTED_BYTES ? job() : runWithin(JOB_MS, job)
       if (result === TOO_LONG) this.#distrusted.set(key, startedAt + DISTRUST_MS)
       return result
     } catch (cause) {
@@ -157,38 +152,6 @@ export class InlineLane {
       run()
     }
     if (this.#waiting.size > 0) this.#spend(0)
-  }
-}
-
-const CALL = new Script('job()')
-
-/** Ends functions that run too long, even inside a regular expression. */
-class Watchdog {
-  readonly #scope: { job: (() => void) | null } = { job: null }
-  /** A context takes a millisecond and a megabyte. */
-  #context: Context | null = null
-
-  run<T>(timeoutMs: number, run: () => T): T | typeof TOO_LONG {
-    this.#context ??= createContext(this.#scope)
-    const results: T[] = []
-    const errors: unknown[] = []
-    this.#scope.job = () => {
-      try {
-        results.push(run())
-      } catch (error) {
-        errors.push(error)
-      }
-    }
-    try {
-      CALL.runInContext(this.#context, { timeout: timeoutMs })
-    } catch (error) {
-      if (codeOf(error) !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error
-    } finally {
-      this.#scope.job = null
-    }
-    if (errors.length > 0) throw errors[0]
-    for (const result of results) return result
-    return TOO_LONG
   }
 }
 

@@ -1,9 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import type { Piscina } from 'piscina'
+import { CostQueue } from '../admission/fair-queue.ts'
 import { abortErrorOf, GatewayError } from '../shared/errors.ts'
 import type { HeapClaim, SharedHeap } from './shared-heap.ts'
-import { CpuLimit } from './cpu-limit.ts'
+import { JobLimit, type JobLimitOptions } from './job-limit.ts'
 import {
   createJobMark,
   type MarkedJob,
@@ -13,7 +13,6 @@ import {
   type ThreadResult,
   transformFailed
 } from './transform-job.ts'
-import type { TurnQueue } from './transform-pool.ts'
 
 export interface JobOwner {
   /** Name of the client's key: keys take turns. */
@@ -24,7 +23,6 @@ export interface JobOwner {
 export interface ThreadLaneOptions {
   readonly threads: number
   readonly maxQueue: number
-  readonly queue: TurnQueue
   /** Heap of all threads of all lanes. */
   readonly heap: SharedHeap
   /** MiB for one thread; a job that needs more fails alone. */
@@ -34,13 +32,10 @@ export interface ThreadLaneOptions {
   readonly idleTimeoutMs: number
 }
 
-export interface JobOptions {
+/** Limits of a job, which ends with its thread where one is met. */
+export interface JobOptions extends Pick<JobLimitOptions, 'maxMs' | 'isTooMuch'> {
   readonly heapMb: number
-  /** CPU milliseconds; then its thread ends. */
-  readonly maxMs: number
   readonly isPaidFor?: boolean
-  /** Asked now and then whether the job has taken too much. */
-  readonly isTooMuch?: (piscina: Lane) => Promise<boolean>
 }
 
 export type Lane = Piscina<MarkedJob, ThreadResult>
@@ -54,8 +49,6 @@ const WORKER_FILE = new URL('../../workers/transform-request.ts', import.meta.ur
 
 /** A job whose client has left may finish: a new thread costs 30 ms of CPU and the old one's warmth. */
 const GRACE_MS = 250
-/** Interval of looks at the heap: unpacking fills some hundred megabytes a second. */
-const LOOK_MS = 10
 
 interface PendingJob extends HeapClaim {
   readonly id: number
@@ -73,6 +66,8 @@ interface PendingJob extends HeapClaim {
  */
 export class ThreadLane {
   readonly #options: ThreadLaneOptions
+  /** Bounded by the jobs that wait. */
+  readonly #queue = new CostQueue()
   /** Bounded by `maxQueue`, and the answers under way. */
   readonly #waiting = new Map<number, PendingJob>()
   /** Jobs whose turn came while the heap was full. Bounded by those that wait. */
@@ -103,7 +98,7 @@ export class ThreadLane {
    * GW_TRANSFORM_TIMEOUT; GW_BODY_TOO_LARGE or GW_TRANSFORM_FAILED if its thread ends
    */
   async run(job: ThreadJob, options: JobOptions, owner: JobOwner): Promise<ThreadResult> {
-    const { threads, maxQueue, queue } = this.#options
+    const { threads, maxQueue } = this.#options
     const isBusy = this.#running.size >= threads || this.#parked.size > 0
     const isFull = isBusy && this.#waiting.size >= maxQueue
     if (isFull && options.isPaidFor !== true) this.#refuseOne(owner.key)
@@ -117,7 +112,7 @@ export class ThreadLane {
     }
     owner.signal.addEventListener('abort', onAbort, { once: true })
     this.#waiting.set(id, pending)
-    queue.push(id, owner.key)
+    this.#queue.push(id, owner.key)
     this.#startWaiting()
     try {
       return await promise
@@ -147,7 +142,7 @@ export class ThreadLane {
   /** Refuses the youngest job of the key with most, or the new one. Jobs that are paid for always wait. */
   #refuseOne(key: string): void {
     const error = new GatewayError('GW_TRANSFORM_QUEUE_FULL', undefined, { retryAfterS: 1 })
-    const id = this.#options.queue.evictionFor(key)
+    const id = this.#queue.evictionFor(key)
     const pending = id === null ? undefined : this.#waiting.get(id)
     if (pending === undefined || pending.options.isPaidFor === true) throw error
     this.#forget(pending.id)
@@ -158,7 +153,7 @@ export class ThreadLane {
     const pending = this.#waiting.get(id)
     if (pending === undefined) return
     this.#waiting.delete(id)
-    this.#options.queue.remove(id)
+    this.#queue.remove(id)
     if (this.#parked.delete(pending)) this.#options.heap.withdraw(pending)
   }
 
@@ -172,13 +167,13 @@ export class ThreadLane {
   }
 
   #next(): PendingJob | null {
-    const { heap, queue } = this.#options
+    const { heap } = this.#options
     for (const pending of this.#parked) {
       if (!heap.tryTake(pending)) continue
       this.#parked.delete(pending)
       return pending
     }
-    for (let id = queue.shift(); id !== null; id = queue.shift()) {
+    for (let id = this.#queue.shift(); id !== null; id = this.#queue.shift()) {
       const pending = this.#waiting.get(id)
       if (pending === undefined) continue
       if (heap.tryTake(pending)) return pending
@@ -195,7 +190,7 @@ export class ThreadLane {
       pending.reject(cause instanceof GatewayError ? cause : transformFailed(cause))
     } finally {
       this.#running.delete(pending)
-      this.#options.queue.charge(pending.owner.key, performance.now() - startedAt)
+      this.#queue.charge(pending.owner.key, performance.now() - startedAt)
       this.#options.heap.release(pending) // the next job that waits for it may begin
     }
   }
@@ -211,7 +206,8 @@ export class ThreadLane {
       end.abort()
     }
     const mark = createJobMark()
-    using _ = new CpuLimit({ piscina, mark, maxMs: options.maxMs, onTooMuch })
+    const { maxMs, isTooMuch } = options
+    using _ = new JobLimit({ piscina, mark, maxMs, isTooMuch, onTooMuch })
     let grace: NodeJS.Timeout | undefined
     const onLeft = (): void => {
       grace = setTimeout(() => end.abort(), GRACE_MS)
@@ -219,9 +215,6 @@ export class ThreadLane {
     if (signal.aborted)
       onLeft() // while piscina was loaded
     else signal.addEventListener('abort', onLeft, { once: true })
-    const ended = new AbortController()
-    if (options.isTooMuch !== undefined)
-      void look(piscina, options.isTooMuch, { ended: ended.signal, onTooMuch }) // cannot reject
     try {
       return await piscina.run(
         { ...owned, mark },
@@ -232,7 +225,6 @@ export class ThreadLane {
     } finally {
       clearTimeout(grace)
       signal.removeEventListener('abort', onLeft)
-      ended.abort()
     }
   }
 
@@ -254,22 +246,5 @@ export class ThreadLane {
     // An idle thread's death is harmless: the next job starts another. Without a listener it would end the process.
     piscina.on('error', () => {})
     return piscina
-  }
-}
-
-interface Look {
-  readonly ended: AbortSignal
-  readonly onTooMuch: () => void
-}
-
-async function look(
-  piscina: Lane,
-  isTooMuch: NonNullable<JobOptions['isTooMuch']>,
-  { ended, onTooMuch }: Look
-): Promise<void> {
-  while (!ended.aborted) {
-    const isOver = await isTooMuch(piscina)
-    if (isOver && !ended.aborted) return onTooMuch()
-    await sleep(LOOK_MS, null, { ref: false })
   }
 }

@@ -11,10 +11,11 @@ import {
 } from '../dialects/request/rewrite-payload.ts'
 import type { RequestOptions } from '../dialects/request/to-upstream.ts'
 import { abortErrorOf, type ErrorCode, GatewayError } from '../shared/errors.ts'
+import { TOO_LONG } from '../shared/run-within.ts'
 import { withinTime } from '../shared/within-time.ts'
-import { InlineLane, TOO_LONG } from './inline-lane.ts'
+import { InlineLane } from './inline-lane.ts'
 import { SharedHeap } from './shared-heap.ts'
-import { type JobOwner, type JobOptions, type Lane, ThreadLane } from './thread-lane.ts'
+import { type JobOwner, type JobOptions, ThreadLane } from './thread-lane.ts'
 import { type ConvertJob, type GotAttachments, type PdfText, resultOf } from './transform-job.ts'
 
 export type { JobOwner } from './thread-lane.ts'
@@ -32,7 +33,6 @@ export interface TransformPoolOptions {
   readonly maxQueue: number
   /** CPU milliseconds of a conversion in a thread. */
   readonly timeoutMs: number
-  readonly createQueue: () => TurnQueue
   /** New connections wait for the event loop. */
   readonly isCrowded?: () => boolean
   /** MiB for one thread; a body that needs more fails alone. */
@@ -93,26 +93,23 @@ export class TransformPool {
 
   constructor(options: TransformPoolOptions) {
     const { threads, threadHeapMb, pdfHeapMb, threadSemiSpaceMb, idleTimeoutMs } = options
-    const { maxQueue, createQueue, isCrowded = () => false } = options
+    const { maxQueue, isCrowded = () => false } = options
     const heap = new SharedHeap(threadHeapMb * threads)
     const common = { maxQueue, heap, semiSpaceMb: threadSemiSpaceMb }
     this.#options = options
     this.#inline = new InlineLane({
-      queue: createQueue(),
       isCrowded,
       haveThreadsRoom: () => this.#conversions.waiting < Math.min(maxQueue / 2, MAX_MOVED)
     })
     this.#conversions = new ThreadLane({
       ...common,
       threads,
-      queue: createQueue(),
       heapMb: threadHeapMb,
       idleTimeoutMs
     })
     this.#pdfs = new ThreadLane({
       ...common,
       threads: 1,
-      queue: createQueue(),
       heapMb: pdfHeapMb,
       idleTimeoutMs: Math.min(idleTimeoutMs, PDF_IDLE_MS)
     })
@@ -332,20 +329,10 @@ function bytesOf({ fetched, pdfs }: GotAttachments): number {
 }
 
 /** Watches array buffers, which the heap limit does not count. */
-function fillsMoreThan(maxBytes: number): (lane: Lane) => Promise<boolean> {
+function fillsMoreThan(maxBytes: number): NonNullable<JobOptions['isTooMuch']> {
   return async ({ threads: [thread] }) => {
     // A thread that has ended has no figures.
     const statistics = await thread?.getHeapStatistics().catch(() => null)
     return (statistics?.external_memory ?? 0) > maxBytes
   }
-}
-
-export interface TurnQueue {
-  push(id: number, key: string): void
-  remove(id: number): boolean
-  shift(): number | null
-  /** Delays the next turn of a key by what its job cost. */
-  charge(key: string, costMs: number): void
-  /** The job to refuse in favour of one more of this key; `null` if that would not be fairer. */
-  evictionFor(key: string): number | null
 }

@@ -1,5 +1,4 @@
 import t from 'tap'
-import { CostQueue } from '../../src/admission/fair-queue.ts'
 import { type JsonForm, readJsonForm } from '../../src/dialects/plan/json-answer.ts'
 import { type JobOwner, TransformPool } from '../../src/transform/transform-pool.ts'
 import { chatBody } from '../helper/agent-request.ts'
@@ -99,7 +98,6 @@ function makePool(t: { teardown(tearDown: () => unknown): void }): TransformPool
     inlineMaxBytes: 1024,
     maxQueue: 0,
     timeoutMs: 60_000,
-    createQueue: () => new CostQueue(),
     threadHeapMb: 48,
     pdfHeapMb: 32,
     pdfBufferBytes: 32 * 2 ** 20,

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import t from 'tap'
-import { CostQueue } from '../../src/admission/fair-queue.ts'
-import { InlineLane, TOO_LONG } from '../../src/transform/inline-lane.ts'
+import { TOO_LONG } from '../../src/shared/run-within.ts'
+import { InlineLane } from '../../src/transform/inline-lane.ts'
 import { SharedHeap } from '../../src/transform/shared-heap.ts'
 import { type JobOptions, ThreadLane } from '../../src/transform/thread-lane.ts'
 import type { ReadJob, ConvertJob } from '../../src/transform/transform-job.ts'
@@ -16,8 +16,7 @@ const owner = { key: 'one', signal }
 const TERMS: JobOptions = { heapMb: 64, maxMs: 60_000 }
 
 function makeInlineLane(): InlineLane {
-  const queue = new CostQueue()
-  return new InlineLane({ queue, isCrowded: () => false, haveThreadsRoom: () => true })
+  return new InlineLane({ isCrowded: () => false, haveThreadsRoom: () => true })
 }
 
 t.test('in a thread', async (t) => {
@@ -130,7 +129,6 @@ t.test('on the event loop', async (t) => {
       let isCrowded = false
       let moved = 0
       const lane = new InlineLane({
-        queue: new CostQueue(),
         isCrowded: () => isCrowded,
         haveThreadsRoom: () => moved < 4
       })
@@ -164,7 +162,6 @@ function makeLane(t: { teardown(tearDown: () => unknown): void }): ThreadLane {
   const lane = new ThreadLane({
     threads: 1,
     maxQueue: 4,
-    queue: new CostQueue(),
     heap: new SharedHeap(64),
     heapMb: 64,
     semiSpaceMb: 4,

@@ -1,7 +1,6 @@
 import assert from 'node:assert'
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
-import { CostQueue } from '../../src/admission/fair-queue.ts'
 import { MemoryBudget } from '../../src/admission/memory-budget.ts'
 import type { FetchedContent } from '../../src/dialects/request/attachments.ts'
 import { BodyMemory } from '../../src/server/turn/body-memory.ts'
@@ -138,7 +137,6 @@ function makePool(t: { teardown(tearDown: () => unknown): void }): TransformPool
     inlineMaxBytes: 1024,
     maxQueue: 6,
     timeoutMs: 60_000,
-    createQueue: () => new CostQueue(),
     threadHeapMb: 96,
     pdfHeapMb: 80, // twice what it needs by itself: the test runner loads much into a thread, too
     pdfBufferBytes: 32 * MEBIBYTE,

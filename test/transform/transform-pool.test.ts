@@ -2,7 +2,6 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { getPriority } from 'node:os'
 import type { Worker } from 'node:worker_threads'
 import t from 'tap'
-import { CostQueue } from '../../src/admission/fair-queue.ts'
 import type { Conversion } from '../../src/dialects/dialect.ts'
 import type { ConvertedRequest } from '../../src/dialects/request/to-upstream.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
@@ -23,7 +22,6 @@ const OPTIONS: TransformPoolOptions = {
   inlineMaxBytes: 1024,
   maxQueue: 2,
   timeoutMs: 60_000,
-  createQueue: () => new CostQueue(),
   threadHeapMb: 64,
   pdfHeapMb: 32,
   pdfBufferBytes: 32 * 2 ** 20,

@@ -1,4 +1,3 @@
-import { runInNewContext } from 'node:vm'
 import { Check, Errors } from 'typebox/schema'
 import { SchemaWords, schemasIn, type WordKind } from '../../kiro/schema/keywords.ts'
 import {
@@ -9,8 +8,8 @@ import {
   splitReference,
   valueAt
 } from '../../shared/json.ts'
+import { runWithin, TOO_LONG } from '../../shared/run-within.ts'
 import { invalidPart } from './json-body.ts'
-import { codeOf } from '../../shared/errors.ts'
 
 export type JsonForm =
   | { readonly type: 'value' | 'object' }
@@ -70,23 +69,16 @@ function checkValue(value: unknown, schema: AnswerSchema, timeoutMs: number): An
     })
   }
   try {
-    return complete(runWithin(timeoutMs, check))
+    const problems = runWithin(timeoutMs, check)
+    return problems === TOO_LONG ? INCOMPLETE : complete(problems)
   } catch (error) {
-    // A timeout or endless recursion; anything else is a bug.
-    const isEndless =
-      error instanceof RangeError || codeOf(error) === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
-    if (isEndless) return { problems: [], isComplete: false }
+    // Endless recursion; anything else is a bug.
+    if (error instanceof RangeError) return INCOMPLETE
     throw error
   }
 }
 
-/** Runs a function synchronously and interrupts it after a time, even inside a regular expression. */
-function runWithin<T>(timeoutMs: number, run: () => T): T {
-  const outcome: { value?: T } = {}
-  runInNewContext('run()', { run: () => void (outcome.value = run()) }, { timeout: timeoutMs })
-  if ('value' in outcome) return outcome.value
-  throw new Error('the check took too long')
-}
+const INCOMPLETE: AnswerCheck = { problems: [], isComplete: false }
 
 /** Adapts the schema to a validator that takes all patterns for Unicode ones and lacks `nullable`. Consumes it. */
 function forValidator(schema: AnswerSchema): AnswerSchema {

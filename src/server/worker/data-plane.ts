@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import { Allowances } from '../../admission/allowances.ts'
-import { CostQueue } from '../../admission/fair-queue.ts'
 import { Lease } from '../../admission/lease.ts'
 import { MemoryBudget } from '../../admission/memory-budget.ts'
 import { RetryWaits } from '../../admission/retry-waits.ts'
@@ -310,7 +309,6 @@ function createTransforms({ config, memory }: WorkerStart, arrivals: Arrivals): 
     inlineMaxBytes: config.transform.inlineMaxBytes,
     maxQueue: config.transform.maxQueue,
     timeoutMs: config.transform.timeoutMs,
-    createQueue: () => new CostQueue(),
     isCrowded: () => arrivals.areWaiting,
     threadHeapMb: memory.thread.oldSpaceMb,
     pdfHeapMb: memory.pdfThread.oldSpaceMb,

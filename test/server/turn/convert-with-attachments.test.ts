@@ -1,7 +1,6 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import { CostQueue } from '../../../src/admission/fair-queue.ts'
 import { MemoryBudget } from '../../../src/admission/memory-budget.ts'
 import type { Conversion } from '../../../src/dialects/dialect.ts'
 import { BodyMemory } from '../../../src/server/turn/body-memory.ts'
@@ -126,7 +125,6 @@ async function convertGrowing(t: Test, body: Uint8Array, freeBytes: number) {
     inlineMaxBytes: INLINE_MAX_BYTES,
     maxQueue: 2,
     timeoutMs: 60_000,
-    createQueue: () => new CostQueue(),
     threadHeapMb: 128,
     pdfHeapMb: 32,
     pdfBufferBytes: 32 * 2 ** 20,

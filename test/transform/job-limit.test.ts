@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
-import { CpuLimit } from '../../src/transform/cpu-limit.ts'
+import { JobLimit } from '../../src/transform/job-limit.ts'
 import { createJobMark } from '../../src/transform/transform-job.ts'
 import type { WaitingJob } from '../helper/waiting-job.ts'
 
@@ -21,7 +21,7 @@ t.test(
     await once(thread, 'online')
     const { promise: over, resolve } = Promise.withResolvers<string>()
     const onTooMuch = (): void => resolve('over')
-    using _ = new CpuLimit({ piscina: { threads: [thread] }, mark, maxMs: MaxMs, onTooMuch })
+    using _ = new JobLimit({ piscina: { threads: [thread] }, mark, maxMs: MaxMs, onTooMuch })
     const byTheClock = delay(4 * MaxMs, 'too long by the clock')
     t.equal(await Promise.race([over, byTheClock]), 'too long by the clock')
     Atomics.store(gate, 0, 1)

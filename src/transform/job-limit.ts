@@ -1,10 +1,13 @@
 import type { Lane } from './thread-lane.ts'
 import { type JobMark, spentOn, threadOf } from './transform-job.ts'
 
-export interface CpuLimitOptions {
+export interface JobLimitOptions {
   readonly piscina: Pick<Lane, 'threads'>
   readonly mark: JobMark
+  /** CPU milliseconds. */
   readonly maxMs: number
+  /** Asked every few milliseconds whether the job has taken too much of something else. */
+  readonly isTooMuch?: ((piscina: Pick<Lane, 'threads'>) => Promise<boolean>) | undefined
   readonly onTooMuch: () => void
 }
 
@@ -12,16 +15,17 @@ export interface CpuLimitOptions {
 const BUSY_MACHINE = 5
 /** Longest start of a thread; 30 ms are usual. */
 const START_MS = 30_000
-const LEAST_LOOK_MS = 10
+/** Shortest interval of looks: unpacking fills some hundred megabytes a second. */
+const LOOK_MS = 10
 
 /** Counts CPU time, as time by the clock includes waits for a busy CPU; that is only the last bound. */
-export class CpuLimit implements Disposable {
-  readonly #options: CpuLimitOptions
+export class JobLimit implements Disposable {
+  readonly #options: JobLimitOptions
   readonly #last: NodeJS.Timeout
   #next: NodeJS.Timeout | undefined
   #isOver = false
 
-  constructor(options: CpuLimitOptions) {
+  constructor(options: JobLimitOptions) {
     const { maxMs } = options
     this.#options = options
     this.#last = setTimeout(() => this.#end(), START_MS + maxMs * BUSY_MACHINE)
@@ -40,14 +44,16 @@ export class CpuLimit implements Disposable {
   }
 
   #lookIn(ms: number): void {
-    this.#next = setTimeout(() => void this.#look(), Math.max(LEAST_LOOK_MS, ms)) // cannot reject
+    const waitMs = this.#options.isTooMuch === undefined ? Math.max(LOOK_MS, ms) : LOOK_MS
+    this.#next = setTimeout(() => void this.#look(), waitMs) // cannot reject
   }
 
   async #look(): Promise<void> {
-    const { maxMs } = this.#options
+    const { piscina, maxMs, isTooMuch } = this.#options
     const spentMs = await this.#spentMs()
+    const isTooMuchNow = spentMs >= maxMs || (await isTooMuch?.(piscina)) === true
     if (this.#isOver) return
-    if (spentMs >= maxMs) this.#end()
+    if (isTooMuchNow) this.#end()
     else this.#lookIn(maxMs - spentMs) // sooner it cannot have spent the rest
   }
 
