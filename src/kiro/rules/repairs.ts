@@ -114,7 +114,7 @@ export function borderlineTools({ tools, deepestSchema }: BorderlineTools): read
   return found
 }
 
-/** `weight`: at least `weighJson()` of the body. */
+/** `weight`: at least `weighBytes()` of the body. */
 export function borderlineSize(
   sent: Readonly<Record<'bytes' | 'weight' | 'tokens' | 'contextWindow', number>>
 ): readonly Borderline[] {

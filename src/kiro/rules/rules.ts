@@ -3,11 +3,7 @@ export interface Rule {
   readonly what: string
   readonly fix: string
   readonly source: string
-  readonly own?: string
-  readonly notSimulated?: string
 }
-
-const GATEWAY_WRITES_IT = 'The gateway writes this part; nothing of a client’s request gets there.'
 
 /** Repairs keep these rules, the simulator refuses what breaks them, lint explains them (kiro-protocol §4.13). */
 export const RuleTable = {
@@ -22,32 +18,22 @@ export const RuleTable = {
   'conversation-id': own('§4.14', 'The conversation id is a UUID.'),
   origin: own('§4.2', 'The origin is one that the upstream knows.'),
   'cache-point': own('§9.7', 'There are at most four cache points, none of them among the tools.'),
-  'reasoning-signature': {
-    ...rule(
-      '§9.10',
-      'Reasoning of earlier answers comes back as it was signed, after the same conversation.',
-      'Nothing: the request is sent once more without it.'
-    ),
-    own: 'Only the upstream can tell a good signature from another.'
-  },
-  'stable-start': {
-    ...rule(
-      '§9.7',
-      'A conversation begins as its request before did: what is the same is cheaper.',
-      'Put what changes (time, state, reminders) into the newest message.'
-    ),
-    own: 'One request alone does not show it.',
-    notSimulated: 'The upstream takes it, and charges more.'
-  },
+  'reasoning-signature': rule(
+    '§9.10',
+    'Reasoning of earlier answers comes back as it was signed, after the same conversation.',
+    'Nothing: the request is sent once more without it.'
+  ),
+  'stable-start': rule(
+    '§9.7',
+    'A conversation begins as its request before did: what is the same is cheaper.',
+    'Put what changes (time, state, reminders) into the newest message.'
+  ),
   'profile-arn': own('§3.9', 'The profile ARN belongs to the account.'),
-  'payload-size': {
-    ...rule(
-      '§4.12',
-      'The body has at most about 600 000 bytes.',
-      'Compact the conversation, or send less with it.'
-    ),
-    notSimulated: 'A newer probe saw larger bodies pass: payload-weight is what counts there.'
-  },
+  'payload-size': rule(
+    '§4.12',
+    'The body has at most about 600 000 bytes.',
+    'Compact the conversation, or send less with it.'
+  ),
   'payload-weight': rule(
     '§4.12',
     'The body weighs at most 1.34 million: 1 for an ASCII character, 8 for any other.',
@@ -97,14 +83,11 @@ export const RuleTable = {
   ),
   'history-length': rule('§4.7 H9', 'There are at most 10 000 turns.', 'Compact the conversation.'),
   'content-text': rule('§4.2', 'Content is text and images.', 'Send the content as text.'),
-  'text-unicode': {
-    ...rule(
-      '§4.2',
-      'Text is valid Unicode.',
-      'Do not cut text between the halves of a surrogate pair.'
-    ),
-    notSimulated: 'There are no reports of what the upstream does with half a surrogate pair.'
-  },
+  'text-unicode': rule(
+    '§4.2',
+    'Text is valid Unicode.',
+    'Do not cut text between the halves of a surrogate pair.'
+  ),
   'result-call': rule(
     '§4.7 H4',
     'A tool result directly follows the call that it answers.',
@@ -185,10 +168,11 @@ export const RuleTable = {
     'A tool schema has no additionalProperties, no empty required and no null keywords.',
     'Leave these keywords out.'
   ),
-  'tool-schema-references': {
-    ...rule('§4.11', 'A tool schema has no references.', 'Write the schema out.'),
-    notSimulated: 'There are no reports of whether the upstream takes references.'
-  },
+  'tool-schema-references': rule(
+    '§4.11',
+    'A tool schema has no references.',
+    'Write the schema out.'
+  ),
   'tool-schema-depth': rule(
     '§4.11',
     'A tool schema nests at most 100 deep.',
@@ -205,14 +189,11 @@ export const RuleTable = {
   'image-count': rule('§4.6', 'There are at most 10 images.', 'Send fewer images.'),
   'image-support': rule('§7.4', 'The model takes images.', 'Choose a model that does.'),
   'document-count': rule('§4.15', 'There are at most 5 documents.', 'Send fewer documents.'),
-  'document-size': {
-    ...rule(
-      '§4.15',
-      'Documents have at most 900 000 bytes together.',
-      'Send smaller documents, or fewer.'
-    ),
-    notSimulated: 'No limit of their own is known: they count in payload-weight.'
-  },
+  'document-size': rule(
+    '§4.15',
+    'Documents have at most 900 000 bytes together.',
+    'Send smaller documents, or fewer.'
+  ),
   'document-format': rule(
     '§4.15',
     'A document is PDF, Word, Excel, CSV, HTML, Markdown or text, and begins as such.',
@@ -245,13 +226,9 @@ function rule(source: string, what: string, fix: string): Rule {
   return { what, fix, source }
 }
 
+/** A rule about what the gateway writes: nothing of a client's request gets there. */
 function own(source: string, what: string): Rule {
-  return {
-    what,
-    fix: 'Nothing: report it as a fault of the gateway.',
-    source,
-    own: GATEWAY_WRITES_IT
-  }
+  return rule(source, what, 'Nothing: report it as a fault of the gateway.')
 }
 
 export const UpstreamLimits = {
@@ -280,7 +257,7 @@ export const UpstreamLimits = {
   documentChars: 1_200_000,
   /** UTF-8 bytes that an older host refused (§4.12). */
   payloadBytes: 600_000,
-  /** Weight of a body, see `weighJson()`: 1.32 M passed, 1.36 M did not (§4.12). */
+  /** Weight of a body, see `weighBytes()`: 1.32 M passed, 1.36 M did not (§4.12). */
   payloadWeight: 1_340_000,
   /** Cache points of one request (§9.7). */
   cachePoints: 4
@@ -288,22 +265,13 @@ export const UpstreamLimits = {
 
 const WIDE_CHAR_WEIGHT = 8
 
-/** Weighs JSON text as the upstream does: 1 for an ASCII character, 8 for any other (kiro-protocol §4.12). */
-export function weighJson(json: string): number {
-  let weight = json.length
-  for (let i = 0; i < json.length; i++) {
-    const code = json.charCodeAt(i)
-    // A surrogate pair is one character: do not count its second half.
-    if (code >= 0xdc00 && code <= 0xdfff) weight--
-    else if (code > 0x7f) weight += WIDE_CHAR_WEIGHT - 1
-  }
-  return weight
-}
-
 const CONTINUATION = 0x80
 const LEAD = 0xc0
 
-/** Like `weighJson()`, of text in UTF-8 that begins and ends between characters. */
+/**
+ * Weighs JSON text as the upstream does: 1 for an ASCII character, 8 for any other (kiro-protocol §4.12). The text is
+ * UTF-8, and begins and ends between characters.
+ */
 export function weighBytes(text: Uint8Array): number {
   let weight = text.length
   for (let at = 0; at < text.length; at++) {
@@ -315,5 +283,5 @@ export function weighBytes(text: Uint8Array): number {
 }
 
 export function isHeavier(json: string, limit: number): boolean {
-  return json.length * WIDE_CHAR_WEIGHT > limit && weighJson(json) > limit
+  return json.length * WIDE_CHAR_WEIGHT > limit && weighBytes(Buffer.from(json)) > limit
 }
