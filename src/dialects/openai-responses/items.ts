@@ -1,7 +1,14 @@
 import { openReasoning } from '../../kiro/conversation/signed-reasoning.ts'
 import { callText, resultText } from '../../kiro/conversation/tool-turns.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
-import type { KeptReasoning, ToolCall, ToolResult } from '../../kiro/wire/message.ts'
+import {
+  type KeptReasoning,
+  type Message,
+  type Role,
+  textMessage,
+  type ToolCall,
+  type ToolResult
+} from '../../kiro/wire/message.ts'
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { type ContentContext, readContent, readPart, readResultText } from '../request/blocks.ts'
 import { type Block, MessageDraft, SortedMessages, toToolInput } from '../request/draft.ts'
@@ -103,16 +110,11 @@ export class ItemReader {
       case 'compaction': {
         const text = readCompaction(item, path, this.#summaryKeys)
         if (text === UNREADABLE) this.#repairs.note('block-dropped', path)
-        this.sorted.messages.push({ ...EMPTY, role: 'user', text, source: path })
+        this.#add('user', path, { text })
         break
       }
       case COMPACTION_TRIGGER:
-        this.sorted.messages.push({
-          ...EMPTY,
-          role: 'user',
-          text: COMPACTION_REQUEST,
-          source: path
-        })
+        this.#add('user', path, { text: COMPACTION_REQUEST })
         break
       case 'reasoning':
         this.#readReasoning(openReasoning(item['encrypted_content']))
@@ -145,7 +147,7 @@ export class ItemReader {
     // System text cannot carry images.
     if (isSystem && draft.images.length + draft.documents.length > 0) {
       const { images, documents } = draft
-      this.sorted.messages.push({ ...EMPTY, role: 'user', images, documents, source: path })
+      this.#add('user', path, { images, documents })
     }
   }
 
@@ -175,7 +177,7 @@ export class ItemReader {
     const isTold = typeof output === 'string' && output !== ''
     const told = isTold ? `\n\n${resultText({ id, text: output, isError: false })}` : ''
     const text = callText({ id, name, input }) + told
-    this.sorted.messages.push({ ...EMPTY, role: 'assistant', text, source: path })
+    this.#add('assistant', path, { text })
   }
 
   #readOther({ type, item, path }: InputItem): void {
@@ -201,7 +203,7 @@ export class ItemReader {
       input: toToolInput(input, this.#repairs, path),
       source: path
     }
-    this.sorted.messages.push({ ...EMPTY, role: 'assistant', toolCalls: [call], source: path })
+    this.#add('assistant', path, { toolCalls: [call] })
   }
 
   #addResult(
@@ -214,14 +216,11 @@ export class ItemReader {
     if (ids.call_id && FUNCTION_OUTPUTS.has(type) && !this.#ids.isCall(id))
       this.strayOutputs.push({ path, callId: ids.call_id })
     const result: ToolResult = { ...said, id, source: path }
-    this.sorted.messages.push({
-      ...EMPTY,
-      role: 'user',
-      toolResults: [result],
-      images,
-      documents,
-      source: path
-    })
+    this.#add('user', path, { toolResults: [result], images, documents })
+  }
+
+  #add(role: Role, source: string, said: Partial<Message>): void {
+    this.sorted.messages.push({ ...textMessage(role, ''), ...said, source })
   }
 }
 
@@ -231,8 +230,6 @@ interface ItemIds {
   readonly id?: string | null
   readonly call_id?: string | null
 }
-
-const EMPTY = { text: '', images: [], toolCalls: [], toolResults: [] } as const
 
 /** Reads a tool's output: a string, a list of parts (images go to the draft), or any other JSON as text. */
 function readOutput(output: unknown, context: ContentContext): string {

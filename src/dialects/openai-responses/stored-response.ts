@@ -81,16 +81,29 @@ export function readBefore(beginning: string): readonly string[] | null {
 export function toResponseJson(responseId: string, file: Uint8Array): string | null {
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength)
   const items = membersOf(bytes, MAX_ITEMS)
-  const entry = entryOf(bytes, items?.get(responseId))
-  const output = entry?.list('output') ?? null
-  const response = entry?.text('response') ?? null
-  if (items === null || output === null || response === null) return null
-  const texts = output.map((json) => {
+  const entry = items === null ? null : partOf(bytes, items, responseId)
+  const members = entry === null ? null : membersOf(entry)
+  if (items === null || entry === null || members === null) return null
+  const response = partOf(entry, members, 'response')?.toString()
+  const output = partOf(entry, members, 'output')
+  const spans = output === null ? null : elementsOf(output, MAX_ITEMS)
+  if (response === undefined || output === null || spans === null) return null
+  const texts = spans.map((one) => {
+    const json = spanText(output, one)
     const id = json.startsWith('"') ? String(parseJson(json)) : null
     const span = id === null ? undefined : items.get(id)
     return span === undefined ? json : spanText(bytes, span)
   })
   return `${response.slice(0, -1)},"output":[${texts.join(',')}]}`
+}
+
+function partOf(
+  bytes: Buffer,
+  members: ReadonlyMap<string, JsonSpan>,
+  name: string
+): Buffer | null {
+  const span = members.get(name)
+  return span === undefined ? null : bytes.subarray(span.from, span.to)
 }
 
 export interface InputPage {
@@ -190,28 +203,4 @@ function toListedItem(responseId: string, json: string, index: number): JsonObje
   const part = role === 'assistant' ? 'output_text' : 'input_text'
   const parts = typeof content === 'string' ? [{ type: part, text: content }] : content
   return { id, type, status: 'completed', ...rest, content: parts ?? [] }
-}
-
-interface Entry {
-  readonly text: (name: string) => string | null
-  /** JSON texts of an array's values. */
-  readonly list: (name: string) => readonly string[] | null
-}
-
-function entryOf(bytes: Buffer, span: JsonSpan | undefined): Entry | null {
-  if (span === undefined) return null
-  const own = bytes.subarray(span.from, span.to)
-  const members = membersOf(own)
-  const partOf = (name: string): Buffer | null => {
-    const place = members?.get(name)
-    return place === undefined ? null : own.subarray(place.from, place.to)
-  }
-  return {
-    text: (name) => partOf(name)?.toString() ?? null,
-    list: (name) => {
-      const list = partOf(name)
-      const elements = list === null ? null : elementsOf(list, MAX_ITEMS)
-      return elements === null || list === null ? null : elements.map((one) => spanText(list, one))
-    }
-  }
 }
