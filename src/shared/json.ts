@@ -190,6 +190,13 @@ function endOfString(bytes: Uint8Array, start: number): number {
   return at
 }
 
+/** True behind an odd number of backslashes. */
+export function isEscapedAt(bytes: Uint8Array, at: number): boolean {
+  let from = at
+  while (bytes[from - 1] === BACKSLASH) from--
+  return (at - from) % 2 === 1
+}
+
 /** The longest known answer, a list of 30 models, has 1,500 parts and 12 levels. */
 const MAX_PARTS = 50_000
 const MAX_LEVELS = 64

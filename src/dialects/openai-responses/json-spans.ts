@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import { parseJson } from '../../shared/json.ts'
+import { isEscapedAt, parseJson } from '../../shared/json.ts'
 
 /** Place of a value's JSON text in bytes. */
 export interface JsonSpan {
@@ -138,7 +138,7 @@ function isSpace(byte: number | undefined): boolean {
 function* endOfString(bytes: Buffer, from: number): Scan<number> {
   const first = bytes.indexOf(QUOTE, from + 1)
   if (first === -1) return -1
-  if (!isEscaped(bytes, first)) return first + 1
+  if (!isEscapedAt(bytes, first)) return first + 1
   let pauseAt = first + STEP_BYTES
   for (let at = first + 1; at < bytes.byteLength; at++) {
     if (at >= pauseAt) {
@@ -163,7 +163,7 @@ function endOfStringNow(bytes: Buffer, from: number): number {
   }
   const first = bytes.indexOf(QUOTE, at)
   if (first === -1) return -1
-  if (!isEscaped(bytes, first)) return first + 1
+  if (!isEscapedAt(bytes, first)) return first + 1
   const end = Math.min(bytes.byteLength, first + STEP_BYTES)
   for (at = first + 1; at < end; at++) {
     const byte = bytes[at]
@@ -171,12 +171,6 @@ function endOfStringNow(bytes: Buffer, from: number): number {
     if (byte === BACKSLASH) at++
   }
   return -1
-}
-
-function isEscaped(bytes: Buffer, at: number): boolean {
-  let from = at
-  while (bytes[from - 1] === BACKSLASH) from--
-  return (at - from) % 2 === 1
 }
 
 /** Returns the place behind a value, or -1 for none. Looks at no more of it than where it ends. */

@@ -1,4 +1,3 @@
-import { reasoningOf } from '../../kiro/conversation/signed-reasoning.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import { UpstreamLimits, weighBytes } from '../../kiro/rules/rules.ts'
 import {
@@ -7,16 +6,12 @@ import {
   countRequest,
   type EntryCounts,
   type GroupTokens,
-  type KnownEntries
+  type KnownEntries,
+  leastFrameChars
 } from '../../kiro/tokens/request-tokens.ts'
-import {
-  type HistoryEntry,
-  outlineOf,
-  type UpstreamPayload,
-  type UserInputMessage
-} from '../../kiro/wire/payload.ts'
+import { outlineOf, type UpstreamPayload } from '../../kiro/wire/payload.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
+import { isEscapedAt, isJsonObject, parseJsonObject } from '../../shared/json.ts'
 import { allocateWithHeadroom, freeIfLong, shorten } from '../../shared/own-memory.ts'
 import {
   LONE_SURROGATE,
@@ -58,14 +53,6 @@ export interface HistoryPlace {
 const WIDE_CHAR_EXTRA = 7
 
 const MIN_HEADROOM_CHARS = 16_384
-
-const USER_CHARS = '{"userInputMessage":{"content":"","modelId":"","origin":"AI_EDITOR"}},'.length
-const ASSISTANT_CHARS = '{"assistantResponseMessage":{"content":""}},'.length
-const TOOL_CHARS = '{"toolSpecification":{"name":"","description":"","inputSchema":{"json":}}},'
-  .length
-const RESULT_CHARS = '{"toolUseId":"","content":[{"text":""}],"status":"success"},'.length
-const IMAGE_CHARS = '{"format":"jpeg","source":{"bytes":""}},'.length
-const DOCUMENT_CHARS = '{"name":"","format":"pdf","source":{"bytes":""}},'.length
 
 /**
  * Agents' conversations grow to 1.03. Memory is not reserved for the worst case: a million empty messages
@@ -293,11 +280,10 @@ function isFar(chars: number, extraBytes: number): boolean {
 }
 
 /** Lower bound of a payload's bytes: its frame and texts, of which only long ones are scanned. */
-function leastBytesOf({ conversationState }: UpstreamPayload): number {
-  const { currentMessage, history = [] } = conversationState
-  let bytes = 0
+function leastBytesOf(payload: UpstreamPayload): number {
+  const { currentMessage, history = [] } = payload.conversationState
+  let bytes = leastFrameChars(payload)
   for (const entry of [...history, currentMessage]) {
-    bytes += frameCharsOf(entry)
     if ('assistantResponseMessage' in entry) {
       bytes += leastBytesOfText(entry.assistantResponseMessage.content)
       continue
@@ -359,33 +345,6 @@ function isPayload(value: unknown): value is UpstreamPayload {
   return isJsonObject(value) && isJsonObject(value['conversationState'])
 }
 
-/** Characters of an entry without its texts. */
-function frameCharsOf(entry: HistoryEntry): number {
-  if ('assistantResponseMessage' in entry) return ASSISTANT_CHARS + signatureCharsOf(entry)
-  const message: UserInputMessage = entry.userInputMessage
-  const { tools = [], toolResults = [] } = message.userInputMessageContext ?? {}
-  const images = message.images ?? []
-  const imageChars = images.reduce((sum, { source }) => sum + source.bytes.length + IMAGE_CHARS, 0)
-  const documents = message.documents ?? []
-  const documentChars = documents.reduce((sum, { source }) => sum + source.bytes.length, 0)
-  return (
-    USER_CHARS +
-    message.modelId.length +
-    tools.length * TOOL_CHARS +
-    toolResults.length * RESULT_CHARS +
-    imageChars +
-    documentChars +
-    documents.length * DOCUMENT_CHARS
-  )
-}
-
-function signatureCharsOf(entry: HistoryEntry): number {
-  const content = reasoningOf(entry)
-  if (content === undefined) return 0
-  const isOpaque = 'redactedContent' in content
-  return isOpaque ? content.redactedContent.length : content.reasoningText.signature.length
-}
-
 const ESCAPE_CHARS = '\\ud800'.length
 const BACKSLASH = 0x5c
 const QUOTE = 0x22
@@ -402,7 +361,7 @@ function replaceLoneSurrogates({ bytes, maySplit }: PayloadText): {
   if (!maySplit) return { bytes, replaced: 0 }
   let [from, to, replaced] = [0, 0, 0]
   for (let at = bytes.indexOf(LONE_SURROGATE); at !== -1; ) {
-    const isEscape = isEscapeAt(bytes, at)
+    const isEscape = !isEscapedAt(bytes, at)
     if (isEscape) {
       to = move(bytes, { from, end: at, to })
       to += REPLACEMENT.copy(bytes, to)
@@ -421,10 +380,4 @@ function move(
 ): number {
   if (from !== to) bytes.copyWithin(to, from, end)
   return to + end - from
-}
-
-function isEscapeAt(bytes: Buffer, at: number): boolean {
-  let first = at
-  while (first > 0 && bytes[first - 1] === BACKSLASH) first--
-  return (at - first) % 2 === 0
 }

@@ -323,11 +323,32 @@ function indexOfAttachment(bytes: Buffer, { start }: UncountedText, from: number
   return bytes.indexOf(`"${start}`, from, 'latin1')
 }
 
-const ASSISTANT_FRAME = '{"assistantResponseMessage":{"content":""}},'
-const TOOL_FRAME = '{"toolSpecification":{"name":"","description":"","inputSchema":{"json":}}},'
-const RESULT_FRAME = '{"toolUseId":"","content":[{"text":""}],"status":"success"},'
-const IMAGE_FRAME = '{"format":"jpeg","source":{"bytes":""}},'
-const DOCUMENT_FRAME = '{"name":"","format":"pdf","source":{"bytes":""}},'
+/** The upstream's form of parts of a request and no text in it, and how often each occurs. */
+function framesOf(
+  { currentMessage }: UpstreamPayload['conversationState'],
+  counts: EntryCounts
+): readonly (readonly [frame: string, times: number])[] {
+  const { modelId, origin } = currentMessage.userInputMessage
+  const user = { userInputMessage: { content: '', modelId, origin } }
+  return [
+    [`${JSON.stringify(user)},`, counts.users],
+    ['{"assistantResponseMessage":{"content":""}},', counts.entries - counts.users],
+    ['{"toolSpecification":{"name":"","description":"","inputSchema":{"json":}}},', counts.tools],
+    ['{"toolUseId":"","content":[{"text":""}],"status":"success"},', counts.results],
+    ['{"format":"jpeg","source":{"bytes":""}},', counts.images],
+    ['{"name":"","format":"pdf","source":{"bytes":""}},', counts.documents]
+  ]
+}
+
+/** Lower bound of the characters of a request's JSON text without its texts. */
+export function leastFrameChars({ conversationState }: UpstreamPayload): number {
+  const { currentMessage, history = [] } = conversationState
+  const { modelId } = currentMessage.userInputMessage
+  const counts = countEntries([...history, currentMessage], modelId)
+  const attached = counts.attachments.reduce((sum, { chars }) => sum + chars, 0)
+  const frames = framesOf(conversationState, counts)
+  return frames.reduce((sum, [frame, times]) => sum + frame.length * times, attached)
+}
 
 /** Counts what is the upstream's form of a request and no text in it, as `countText()` has counted it. */
 function countFrames(
@@ -343,19 +364,10 @@ function countFrames(
     sum.words += words * times
     sum.symbols += symbols * times
   }
-  const { currentMessage, ...state } = payload.conversationState
-  const { modelId, origin } = currentMessage.userInputMessage
+  const { currentMessage: _, ...state } = payload.conversationState
   const root = { ...payload, conversationState: { ...state, history: [], currentMessage: 0 } }
   add(JSON.stringify(root), 1)
-  add(
-    `{"userInputMessage":{"content":"","modelId":${JSON.stringify(modelId)},"origin":"${origin}"}},`,
-    counts.users
-  )
-  add(ASSISTANT_FRAME, counts.entries - counts.users)
-  add(TOOL_FRAME, counts.tools)
-  add(RESULT_FRAME, counts.results)
-  add(IMAGE_FRAME, counts.images)
-  add(DOCUMENT_FRAME, counts.documents)
+  for (const [frame, times] of framesOf(payload.conversationState, counts)) add(frame, times)
   return sum
 }
 
