@@ -1,3 +1,4 @@
+import { repairsOfTools } from '../../kiro/conversation/settled-history.ts'
 import type { OfferedTools, SettledOffer } from '../../kiro/conversation/tools.ts'
 import { offerOf } from '../../kiro/conversation/tools.ts'
 import type { RepairCode } from '../../kiro/rules/repair-table.ts'
@@ -59,21 +60,6 @@ export function groundOfTools(
   ])
 }
 
-/** Repairs of tools, which are the same with the same tools. */
-const OF_TOOLS: ReadonlySet<RepairCode> = new Set([
-  'server-tool-dropped',
-  'tool-duplicate-dropped',
-  'tool-name-changed',
-  'tool-description-filled',
-  'tool-description-moved',
-  'tool-schema-typed',
-  'tool-schema-cleaned',
-  'tool-schema-flattened',
-  'tool-schema-inlined',
-  'tool-schema-cut',
-  'tool-choice-dropped'
-])
-
 /** Returns what later requests need to know of these tools; `undefined` without any. */
 export function settleTools(made: {
   readonly ground: string
@@ -92,7 +78,7 @@ export function settleTools(made: {
     borderline: borderlineTools(offered),
     text: { bytes: new TextEncoder().encode(json), chars: json.length },
     textCallForms,
-    repairs: repairs.codes.filter((code) => OF_TOOLS.has(code))
+    repairs: repairsOfTools(repairs.codes)
   }
 }
 

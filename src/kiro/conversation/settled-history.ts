@@ -35,33 +35,31 @@ export function groundOf(parts: readonly unknown[]): string {
   return hash('sha256', JSON.stringify(parts), 'base64')
 }
 
-/** Repairs that are about a turn, and are found again with it; others are about the request's settings. */
-const OF_TURNS: ReadonlySet<RepairCode> = new Set([
-  'role-unknown',
-  'system-as-user',
-  'turns-merged',
-  'first-turn-added',
-  'turn-blank',
-  'placeholder-removed',
-  'block-dropped',
-  'document-omitted',
-  'document-as-text',
-  'document-moved',
-  'image-type-corrected',
-  'image-omitted',
-  'image-moved',
-  'tool-undeclared',
-  'tools-as-text',
-  'tool-arguments-wrapped',
-  'call-duplicate',
-  'result-duplicate',
-  'result-orphan',
-  'call-misplaced',
-  'call-interrupted'
+/** Repairs of tools, which are the same with the same tools. */
+const OF_TOOLS: ReadonlySet<RepairCode> = new Set([
+  'server-tool-dropped',
+  'tool-duplicate-dropped',
+  'tool-name-changed',
+  'tool-description-filled',
+  'tool-description-moved',
+  'tool-schema-typed',
+  'tool-schema-cleaned',
+  'tool-schema-flattened',
+  'tool-schema-inlined',
+  'tool-schema-cut',
+  'tool-choice-dropped'
 ])
 
+export function repairsOfTools(codes: readonly RepairCode[]): readonly RepairCode[] {
+  return codes.filter((code) => OF_TOOLS.has(code))
+}
+
+/** Repairs of a request's settings, which each request makes itself. */
+const OF_SETTINGS: ReadonlySet<RepairCode> = new Set(['model-substituted', 'effort-clamped'])
+
+/** Returns the repairs of turns, which are found again with these. */
 export function repairsOfTurns(codes: readonly RepairCode[]): readonly RepairCode[] {
-  return codes.filter((code) => OF_TURNS.has(code))
+  return codes.filter((code) => !OF_TOOLS.has(code) && !OF_SETTINGS.has(code))
 }
 
 /** Repairs that look at the whole conversation, or that the next request may undo. */

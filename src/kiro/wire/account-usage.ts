@@ -47,13 +47,7 @@ function totalOf(allowances: readonly Allowance[], member: 'used' | 'limit'): nu
   return allowances.reduce((sum, allowance) => sum + allowance[member], 0)
 }
 
-export interface PlanTotals {
-  readonly used: number
-  readonly limit: number
-  readonly unit: string
-}
-
-export function planTotals({ allowances }: Pick<AccountUsage, 'allowances'>): PlanTotals {
+export function planTotals({ allowances }: Pick<AccountUsage, 'allowances'>) {
   return {
     used: totalOf(allowances, 'used'),
     limit: totalOf(allowances, 'limit'),
