@@ -1,28 +1,6 @@
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
+import { ECHOED } from './response-object.ts'
 import type { ResponsesBody } from './schema.ts'
-
-const ECHOED = [
-  'previous_response_id',
-  'instructions',
-  'tools',
-  'tool_choice',
-  'parallel_tool_calls',
-  'temperature',
-  'top_p',
-  'presence_penalty',
-  'frequency_penalty',
-  'top_logprobs',
-  'max_output_tokens',
-  'max_tool_calls',
-  'metadata',
-  'text',
-  'reasoning',
-  'truncation',
-  'store',
-  'user',
-  'safety_identifier',
-  'prompt_cache_key'
-] as const satisfies readonly (keyof ResponsesBody)[]
 
 /** Characters of JSON: a stream repeats a member three times, and agents, which send the largest, never read it. */
 const MAX_ECHO_CHARS = 16_384

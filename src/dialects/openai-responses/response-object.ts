@@ -43,6 +43,11 @@ const DEFAULT_TEXTS = Object.entries(DEFAULTS).map(
   ([name, value]) => [name, JSON.stringify(value)] as const
 )
 
+/** Members that are the same whatever the request says. */
+const FIXED: readonly string[] = ['access_programs', 'background', 'service_tier']
+/** Members of a request that its answer repeats. */
+export const ECHOED = Object.keys(DEFAULTS).filter((name) => !FIXED.includes(name))
+
 export class ResponseObject {
   readonly #head: string
   readonly #now: () => number

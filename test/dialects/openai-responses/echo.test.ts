@@ -19,17 +19,19 @@ t.test('an answer can repeat its request', async (t) => {
       text: { format: { type: 'text' }, verbosity: 'low' },
       reasoning: { effort: 'high', summary: 'auto', context: 'all_turns' },
       truncation: 'auto',
-      store: false,
       user: 'u',
       safety_identifier: 's',
       prompt_cache_key: 'p'
     }
-    t.strictSame(echoOf({ ...members, stream: false, include: [], client_metadata: {} }), members)
+    t.strictSame(
+      echoOf({ ...members, store: false, stream: false, include: [], client_metadata: {} }),
+      members
+    )
   })
 
   t.test('without what was not set', async (t) => {
     t.strictSame(echoOf({}), {})
-    t.strictSame(echoOf({ instructions: null, tools: null, metadata: null, store: null }), {})
+    t.strictSame(echoOf({ instructions: null, tools: null, metadata: null }), {})
   })
 
   t.test('without what is too large to be sent three times', async (t) => {
