@@ -7,7 +7,7 @@ import { searchUsage } from '../src/control/usage/usage-search.ts'
 
 parentPort?.on('message', ({ path, question }: ToSearcher) => {
   try {
-    tell({ findings: searchUsage(path, question) })
+    tell({ found: searchUsage(path, question) })
   } catch (cause) {
     tell({ failure: messageOf(cause) })
   }

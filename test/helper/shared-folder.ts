@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { Share } from '../../src/admission/allowances.ts'
 import type { AllowanceControl } from '../../src/control/allowances/allowance-control.ts'
 import type { BookDatabase } from '../../src/control/book/book-database.ts'
-import type { FromBook, ToBook } from '../../src/control/book/book-messages.ts'
+import type { BookReply, FromBook, ToBook } from '../../src/control/book/book-messages.ts'
 import type { BookThread, UsageBook } from '../../src/control/book/usage-book.ts'
 import { usagePath } from '../../src/control/book/usage-sums.ts'
 import type { UsageRow } from '../../src/ipc/usage-row.ts'
@@ -87,29 +87,32 @@ export class SimThread extends EventEmitter implements BookThread {
       return
     }
     const answer = fate === 'dies before' ? null : await this.#obey(message)
-    if (fate === 'done' && answer !== null) this.emit('message', structuredClone(answer))
-    else await this.terminate()
+    if (fate !== 'done') return void (await this.terminate())
+    this.emit('message', {
+      type: 'answered',
+      id,
+      answer: structuredClone(answer)
+    } satisfies FromBook)
   }
 
-  async #obey(message: ToBook): Promise<FromBook> {
-    const { id } = message
+  async #obey(message: ToBook): Promise<BookReply> {
     if (message.type === 'open') {
-      const { run } = message.opening
+      const { run } = message.ask
       const mark = { ...run.mark, place: this.#place } // its processes cannot be seen
-      const opening = { ...message.opening, run: { ...run, mark } }
+      const opening = { ...message.ask, run: { ...run, mark } }
       const { book, opened } = await this.#database.open(opening)
       this.#book = book
-      return { type: 'opened', id, opened }
+      return opened
     }
     if (this.#book === null) throw new Error('the book is not open')
     if (message.type === 'commit') {
-      const answer = await this.#book.commit(message.batch)
-      if (message.batch.asks.some(({ want }) => want > 0)) this.#onLease()
-      return { type: 'committed', id, answer }
+      const answer = await this.#book.commit(message.ask)
+      if (message.ask.asks.some(({ want }) => want > 0)) this.#onLease()
+      return answer
     }
     this.#book.close()
     this.#book = null
-    return { type: 'closed', id }
+    return null
   }
 }
 

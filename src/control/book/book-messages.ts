@@ -11,8 +11,8 @@ import type { DaySums } from './usage-sums.ts'
  *
  *   primary ◀── started ── thread
  *
- *   primary ── open ──▶ thread        primary ── commit(batch) ──▶ thread
- *           ◀─ opened ─                       ◀─ committed(answer) or failed ─
+ *   primary ── open, commit, sums, look or close ──▶ thread
+ *           ◀────────── answered or failed ─────────
  */
 
 export interface BookRun {
@@ -126,37 +126,37 @@ export interface BookOpened extends BookLosses {
   readonly hasOthers: boolean
 }
 
-export type ToBook =
-  | { readonly type: 'open'; readonly id: number; readonly opening: BookOpening }
-  | { readonly type: 'commit'; readonly id: number; readonly batch: BookBatch }
-  | {
-      readonly type: 'sums'
-      readonly id: number
-      /** Epoch ms, both days included. */
-      readonly since: number
-      readonly until: number
-    }
-  | {
-      readonly type: 'look'
-      readonly id: number
-      readonly account: string
-      readonly look: PlanLook
-    }
-  | { readonly type: 'close'; readonly id: number }
+/** Calls of the thread: what it is asked, and what it answers. */
+export interface BookCalls {
+  readonly open: { readonly ask: BookOpening; readonly answer: BookOpened }
+  readonly commit: { readonly ask: BookBatch; readonly answer: BookAnswer }
+  readonly sums: {
+    /** Epoch ms, both days included. */
+    readonly ask: { readonly since: number; readonly until: number }
+    readonly answer: readonly (readonly [key: string, sums: UsageSums])[]
+  }
+  readonly look: {
+    readonly ask: { readonly account: string; readonly look: PlanLook }
+    readonly answer: PlanStory
+  }
+  readonly close: { readonly ask: null; readonly answer: null }
+}
+
+export type ToBook = {
+  [Type in keyof BookCalls]: {
+    readonly type: Type
+    readonly id: number
+    readonly ask: BookCalls[Type]['ask']
+  }
+}[keyof BookCalls]
+
+export type BookReply = BookCalls[keyof BookCalls]['answer']
 
 export type FromBook =
   | { readonly type: 'started' }
   /** The file is locked by another gateway, which makes it or sets it aside; or it is brought to this version's form. */
   | { readonly type: 'waiting'; readonly reason: 'locked' | 'upgrading' }
-  | { readonly type: 'opened'; readonly id: number; readonly opened: BookOpened }
-  | { readonly type: 'committed'; readonly id: number; readonly answer: BookAnswer }
-  | {
-      readonly type: 'summed'
-      readonly id: number
-      readonly sums: readonly (readonly [key: string, sums: UsageSums])[]
-    }
-  | { readonly type: 'looked'; readonly id: number; readonly story: PlanStory }
-  | { readonly type: 'closed'; readonly id: number }
+  | { readonly type: 'answered'; readonly id: number; readonly answer: BookReply }
   | { readonly type: 'failed'; readonly id: number; readonly reason: BookFailure }
 
 export const LOCKED =

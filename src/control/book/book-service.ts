@@ -1,6 +1,6 @@
 import { messageOf } from '../../shared/errors.ts'
 import { BookDatabase, errcodeOf, isDamage } from './book-database.ts'
-import type { BookFailure, FromBook, ToBook } from './book-messages.ts'
+import type { BookFailure, BookReply, FromBook, ToBook } from './book-messages.ts'
 
 /** The thread's end of the channel to the primary. */
 export interface BookPort {
@@ -29,10 +29,11 @@ class BookService {
   /** Never rejects. */
   async inTurn(before: Promise<void>, message: ToBook): Promise<void> {
     await before
+    const { id } = message
     try {
-      this.tell(await this.#obey(message))
+      this.tell({ type: 'answered', id, answer: await this.#obey(message) })
     } catch (cause) {
-      this.tell({ type: 'failed', id: message.id, reason: this.#reasonOf(cause) })
+      this.tell({ type: 'failed', id, reason: this.#reasonOf(cause) })
     }
   }
 
@@ -41,30 +42,27 @@ class BookService {
     this.#port.postMessage(message)
   }
 
-  async #obey(message: ToBook): Promise<FromBook> {
-    const { id } = message
+  async #obey(message: ToBook): Promise<BookReply> {
     switch (message.type) {
       case 'open': {
         this.#book?.destroy()
         this.#book = null
-        const { book, opened } = await BookDatabase.open(message.opening, (reason) =>
+        const { book, opened } = await BookDatabase.open(message.ask, (reason) =>
           this.tell({ type: 'waiting', reason })
         )
         this.#book = book
-        return { type: 'opened', id, opened }
+        return opened
       }
       case 'commit':
-        return { type: 'committed', id, answer: await this.#opened().commit(message.batch) }
+        return this.#opened().commit(message.ask)
       case 'sums':
-        return { type: 'summed', id, sums: this.#opened().sums(message.since, message.until) }
-      case 'look': {
-        const story = await this.#opened().look(message.account, message.look)
-        return { type: 'looked', id, story }
-      }
+        return this.#opened().sums(message.ask.since, message.ask.until)
+      case 'look':
+        return this.#opened().look(message.ask.account, message.ask.look)
       case 'close':
         this.#book?.close()
         this.#book = null
-        return { type: 'closed', id }
+        return null
     }
   }
 

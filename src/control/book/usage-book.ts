@@ -15,6 +15,7 @@ import {
   type AuditEntry,
   type BookRow,
   type BookBatch,
+  type BookCalls,
   type BookCharge,
   type BookFailure,
   type BookLosses,
@@ -25,8 +26,7 @@ import {
   UPGRADING,
   type LostCredits,
   type PageAsk,
-  type PageNews,
-  type ToBook
+  type PageNews
 } from './book-messages.ts'
 import { factsText } from './row-facts.ts'
 import type { PlanLook, PlanStory } from '../plan/plan-record.ts'
@@ -91,12 +91,10 @@ export interface BookProblem {
   readonly isPassing: boolean
 }
 
-type Answer = Exclude<FromBook, { readonly type: 'failed' | 'started' | 'waiting' }>
-
 interface Pending {
   readonly thread: BookThread
   watchdog: NodeJS.Timeout
-  readonly resolve: (answer: Answer) => void
+  readonly resolve: (answer: unknown) => void
   readonly reject: (reason: BookFailed) => void
 }
 
@@ -278,9 +276,7 @@ export class UsageBook {
     if (this.#isClosed || !this.#options.settings().isKept) return null
     await this.#open()
     const waiting = this.#waitingSums()
-    const answer = await this.#call({ type: 'sums', since, until: this.#now() })
-    if (answer.type !== 'summed') return null
-    const sums = new Map(answer.sums)
+    const sums = new Map(await this.#call('sums', { since, until: this.#now() }))
     for (const { day, key, sums: more } of waiting) {
       if (day >= Math.floor(since / DAY_MS))
         sums.set(key, addSums(sums.get(key) ?? NOTHING_USED, more))
@@ -319,8 +315,7 @@ export class UsageBook {
     if (this.#thread === null) await access(usagePath(this.#options.stateDir))
     if (this.#problem !== null || this.#isClosed) return null
     await this.#open()
-    const answer = await this.#call({ type: 'look', account, look })
-    return answer.type === 'looked' ? answer.story : null
+    return this.#call('look', { account, look })
   }
 
   /** Resolves when everything has been written, or cannot be. */
@@ -348,7 +343,7 @@ export class UsageBook {
     if (this.#openedAt !== null && isSettled) {
       // What cannot be given back or written counts as used at the next start.
       await this.#open()
-        .then(() => this.#call({ type: 'close' }))
+        .then(() => this.#call('close', null))
         .catch(() => {})
     }
     const thread = this.#thread
@@ -405,15 +400,13 @@ export class UsageBook {
       const opening = this.#open()
       void this.#started.promise.then(watch) // never rejects
       await opening // before a look at the sums, which waits for the same
-      const answered = this.#call({ type: 'commit', batch: taken.batch })
+      const answered = this.#call('commit', taken.batch)
       this.#taken = null
-      const answer = await answered
-      if (answer.type !== 'committed') throw new Error(`the book answers ${answer.type}`)
-      const { pages, hasOthers } = answer.answer
+      const { pages, hasOthers, ...losses } = await answered
       this.#setOthers(hasOthers)
       for (const [id, name] of taken.batch.names) this.#known.set(id, name)
       this.#mend()
-      this.#tellLosses(answer.answer)
+      this.#tellLosses(losses)
       this.#options.onPages(pages)
       const byKey = new Map(pages.map((page) => [page.key, page]))
       for (const [key, { resolve, reject }] of taken.asks) {
@@ -495,11 +488,10 @@ export class UsageBook {
       isKept: settings().isKept,
       damagedFile: this.#damagedFile
     }
-    const answer = await this.#call({ type: 'open', opening })
-    if (answer.type !== 'opened') throw new Error(`the book answers ${answer.type}`)
+    const opened = await this.#call('open', opening)
     this.#isOpen = true
     this.#isUpgrading = false
-    this.#onOpened(answer.opened)
+    this.#onOpened(opened)
   }
 
   #onOpened({ prices, setAside, hasOthers, ...losses }: BookOpened): void {
@@ -576,7 +568,7 @@ export class UsageBook {
     this.#forget(message.id)
     if (this.#pending.size === 0) this.#thread?.unref()
     if (message.type !== 'failed') {
-      pending?.resolve(message)
+      pending?.resolve(message.answer)
       return
     }
     const { damagedFile } = message.reason
@@ -610,16 +602,20 @@ export class UsageBook {
     this.#pending.delete(id)
   }
 
-  async #call(message: DistributiveOmit<ToBook, 'id'>): Promise<Answer> {
+  #call<Type extends keyof BookCalls>(
+    type: Type,
+    ask: BookCalls[Type]['ask']
+  ): Promise<BookCalls[Type]['answer']>
+  async #call(type: string, ask: unknown): Promise<unknown> {
     const thread = this.#thread
     if (thread === null) throw new Error('the book is not open')
-    const { promise, resolve, reject } = Promise.withResolvers<Answer>()
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>()
     const id = this.#nextId++
     const watchdog = this.#watch(thread, this.#timing.hangMs)
     this.#pending.set(id, { thread, watchdog, resolve, reject })
     thread.ref() // the process does not end before it has answered
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-    thread.postMessage({ ...message, id })
+    thread.postMessage({ type, id, ask })
     return promise
   }
 
@@ -718,8 +714,6 @@ async function soon<T>(work: Promise<T>, ms: number): Promise<T> {
     clearTimeout(timer)
   }
 }
-
-type DistributiveOmit<T, Name extends keyof T> = T extends unknown ? Omit<T, Name> : never
 
 /** Excludes everything that a terminal could obey: without a list of models clients choose names. */
 const RECORDED_NAME = /^[\x21-\x7e]{0,128}$/

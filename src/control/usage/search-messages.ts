@@ -89,17 +89,19 @@ export type UsageSearch =
   /** Ids and last names of all keys that were ever recorded. */
   | { readonly type: 'names' }
 
-export type UsageFindings =
-  | { readonly type: 'requests'; readonly found: FoundRequests }
-  | { readonly type: 'request'; readonly found: FoundRow | null }
-  | { readonly type: 'sums'; readonly found: FoundSums }
-  | { readonly type: 'audit'; readonly found: readonly FoundAudit[] }
-  | { readonly type: 'last-days'; readonly found: readonly (readonly [key: string, day: number])[] }
-  | { readonly type: 'names'; readonly found: readonly (readonly [id: string, name: string])[] }
+/** Findings, by the kind of question. */
+export interface UsageFindings {
+  readonly requests: FoundRequests
+  readonly request: FoundRow | null
+  readonly sums: FoundSums
+  readonly audit: readonly FoundAudit[]
+  readonly 'last-days': readonly (readonly [key: string, day: number])[]
+  readonly names: readonly (readonly [id: string, name: string])[]
+}
 
 export interface ToSearcher {
   readonly path: string
   readonly question: UsageSearch
 }
 
-export type FromSearcher = { readonly findings: UsageFindings } | { readonly failure: string }
+export type FromSearcher = { readonly found: unknown } | { readonly failure: string }

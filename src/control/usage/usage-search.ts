@@ -25,21 +25,25 @@ const SLACK_ROWS = 10_000
 const BUSY_MS = 2_000
 
 /** Answers one question from `usage.db`, which others may be writing. @throws the error of SQLite */
-export function searchUsage(path: string, question: UsageSearch): UsageFindings {
+export function searchUsage<Type extends UsageSearch['type']>(
+  path: string,
+  question: UsageSearch & { readonly type: Type }
+): UsageFindings[Type]
+export function searchUsage(path: string, question: UsageSearch): unknown {
   using db = new DatabaseSync(path, { readOnly: true, timeout: BUSY_MS })
   switch (question.type) {
     case 'requests':
-      return { type: 'requests', found: findRequests(db, question.search) }
+      return findRequests(db, question.search)
     case 'request':
-      return { type: 'request', found: findRequest(db, question.n, question.keys) }
+      return findRequest(db, question.n, question.keys)
     case 'sums':
-      return { type: 'sums', found: findSums(db, question.search) }
+      return findSums(db, question.search)
     case 'audit':
-      return { type: 'audit', found: findAudit(db, question.search) }
+      return findAudit(db, question.search)
     case 'last-days':
-      return { type: 'last-days', found: lastDays(db) }
+      return lastDays(db)
     case 'names':
-      return { type: 'names', found: namesIn(db) }
+      return namesIn(db)
   }
 }
 

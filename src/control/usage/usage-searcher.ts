@@ -26,11 +26,6 @@ const NO_ANSWER = 'the disk does not respond'
 /** MiB */
 const HEAP_MB = 32
 
-type Found<Type extends UsageSearch['type']> = Extract<
-  UsageFindings,
-  { readonly type: Type }
->['found']
-
 /** Has questions about `usage.db` answered one after the other, by a thread that lives while there are some. */
 export class UsageSearcher {
   readonly #options: UsageSearcherOptions
@@ -50,17 +45,16 @@ export class UsageSearcher {
    * `null` if nothing is recorded.
    * @throws {GatewayError} GW_CONFLICT if the record cannot be read now, or too many ask
    */
-  async ask<Type extends UsageSearch['type']>(
+  ask<Type extends UsageSearch['type']>(
     question: UsageSearch & { readonly type: Type }
-  ): Promise<Found<Type> | null> {
+  ): Promise<UsageFindings[Type] | null>
+  async ask(question: UsageSearch): Promise<unknown> {
     if (this.#waiting >= MAX_WAITING) throw unreadable('too many ask at once')
     this.#waiting++
     const answer = this.#askAfter(this.#turn, question)
     this.#turn = answer.catch(() => {})
     try {
-      const findings = await answer
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a question is answered in its own type
-      return (findings?.found ?? null) as Found<Type> | null
+      return await answer
     } finally {
       this.#waiting--
     }
@@ -71,7 +65,7 @@ export class UsageSearcher {
     this.#end()
   }
 
-  async #askAfter(before: Promise<unknown>, question: UsageSearch): Promise<UsageFindings | null> {
+  async #askAfter(before: Promise<unknown>, question: UsageSearch): Promise<unknown> {
     await before
     const path = await this.#options.file()
     if (path === null || this.#isClosed) return null
@@ -83,7 +77,7 @@ export class UsageSearcher {
     }
   }
 
-  #askThread(path: string, question: UsageSearch): Promise<UsageFindings> {
+  #askThread(path: string, question: UsageSearch): Promise<unknown> {
     const thread = (this.#thread ??= this.#startThread())
     return new Promise((resolve, reject) => {
       const fail = (reason: string): void => {
@@ -93,7 +87,7 @@ export class UsageSearcher {
       }
       const onMessage = (message: FromSearcher): void => {
         stop()
-        if ('findings' in message) resolve(message.findings)
+        if ('found' in message) resolve(message.found)
         else reject(unreadable(message.failure))
       }
       const onError = (cause: Error): void => fail(cause.message)

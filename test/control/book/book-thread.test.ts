@@ -75,7 +75,7 @@ function hang(thread: Worker | undefined): void {
   asks.length = 2 ** 28
   const batch = { ...nothing, seq: -1, now: NOON, isKept: true, names: [['k_9', 'x']], asks }
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-  thread?.postMessage({ type: 'commit', id: -1, batch })
+  thread?.postMessage({ type: 'commit', id: -1, ask: batch })
 }
 
 t.setTimeout(300_000)

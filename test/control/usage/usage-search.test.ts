@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { BookDatabase } from '../../../src/control/book/book-database.ts'
 import type { BookRow } from '../../../src/control/book/book-messages.ts'
 import { usagePath } from '../../../src/control/book/usage-sums.ts'
-import type { RequestSearch } from '../../../src/control/usage/search-messages.ts'
+import type { FoundRequests, RequestSearch } from '../../../src/control/usage/search-messages.ts'
 import { UsageSearcher } from '../../../src/control/usage/usage-searcher.ts'
 import { searchUsage } from '../../../src/control/usage/usage-search.ts'
 import { markOf } from '../../../src/shared/process-mark.ts'
@@ -59,9 +59,7 @@ async function book(t: Test, rows: readonly BookRow[]): Promise<string> {
 }
 
 function find(path: string, search: Partial<RequestSearch>) {
-  const answered = searchUsage(path, { type: 'requests', search: { ...ALL, ...search } })
-  if (answered.type !== 'requests') throw new Error('another answer')
-  return answered.found
+  return searchUsage(path, { type: 'requests', search: { ...ALL, ...search } })
 }
 
 t.test('a look that runs out of time says where to go on, and nothing is lost', async (t) => {
@@ -151,9 +149,7 @@ t.test('sums of days are whole, with the newest first, or part by part', async (
   const sums = (offset: number | null, limit: number) => {
     const bounds = { keys: null, model: null, client: null, since: day - 1, until: day }
     const search = { by: 'day', split: 'model', ...bounds, offset, limit } as const
-    const findings = searchUsage(path, { type: 'sums', search })
-    if (findings.type !== 'sums') throw new Error(findings.type)
-    const { rows: found, total } = findings.found
+    const { rows: found, total } = searchUsage(path, { type: 'sums', search })
     return {
       rows: found.map((one) => `${one.group} ${one.split}`).toSorted(),
       total: total.requests
@@ -248,13 +244,9 @@ t.test('a part of an id is searched for in bounded time, and found all the same'
     const found: string[] = []
     let searches = 0
     for (let before: number | null = null; ; searches++) {
-      const answer = searchUsage(path, {
-        type: 'requests',
-        search: { ...ALL, id: 'q-11999', before, timeMs }
-      })
-      if (answer.type !== 'requests') throw new Error('another answer')
-      found.push(...answer.found.rows.map(({ requestId }) => requestId))
-      before = answer.found.next
+      const { rows, next }: FoundRequests = find(path, { id: 'q-11999', before, timeMs })
+      found.push(...rows.map(({ requestId }) => requestId))
+      before = next
       if (before === null) return { found, searches }
     }
   }
