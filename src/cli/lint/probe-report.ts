@@ -7,8 +7,6 @@ export interface ProbeFacts {
   readonly end: ProbeEnd
   readonly result?: RefusalSearchResult
   readonly dialect: string
-  /** Tokens of the whole request. */
-  readonly tokens: number
   readonly sent: number
   readonly limit: number
   /** Most credits that all requests may cost. */

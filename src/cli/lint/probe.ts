@@ -8,13 +8,7 @@ import {
 } from '../../dialects/lint/lint-request.ts'
 import { parseJsonBody } from '../../dialects/plan/json-body.ts'
 import type { RequestOptions } from '../../dialects/request/to-upstream.ts'
-import {
-  BUILT_IN_CATALOGUE,
-  CREDITS_PER_TOKEN,
-  findModel,
-  type ModelFacts,
-  priceFactorOf
-} from '../../kiro/models/models.ts'
+import { BUILT_IN_CATALOGUE, CREDITS_PER_TOKEN, listedCredits } from '../../kiro/models/models.ts'
 import { isUnexplained } from '../../kiro/wire/fault.ts'
 import type { RequestForm } from '../../kiro/wire/hosts.ts'
 import { requestOptionsOf } from '../../server/turn/body.ts'
@@ -101,7 +95,7 @@ class Probe {
     if (!report.ok) return this.#tellRefused(report)
     const { body, dialect } = this.#read(bytes, given, options)
     const form = config.upstream.requestForm === 'target' ? 'target' : 'path'
-    const { credits, tokens } = costOf(body, dialect, options)
+    const credits = costOf(body, dialect, options)
     const memory = await ProbeMemory.open(config.credentials.stateDir, [bytes, snapshot.id])
     if (values['again'] === true) await this.#keep(memory.forget())
     if (!(await this.#isAllowed(credits, memory.size))) return EXIT_OK
@@ -113,7 +107,7 @@ class Probe {
       signal,
       onAsk: (label) => terminal.progress(`Asking: ${label} …`)
     })
-    const facts = { dialect, tokens, credits: credits * this.#limit, limit: this.#limit }
+    const facts = { dialect, credits: credits * this.#limit, limit: this.#limit }
     try {
       let result = await this.#search({ body, dialect, options, form, asker, memory })
       if (result.end === 'greeting-refused' && config.upstream.requestForm === 'auto') {
@@ -266,17 +260,12 @@ function verdictOf(outcome: Outcome): CandidateVerdict | null {
   return outcome.status >= 400 && outcome.status < 500 ? 'other' : null
 }
 
-/** Estimates one request, as long as the whole and with nothing of it cached. */
-function costOf(body: JsonObject, dialect: DialectName, options: RequestOptions) {
+/** Estimates the credits of one request, as long as the whole and with nothing of it cached. */
+function costOf(body: JsonObject, dialect: DialectName, options: RequestOptions): number {
   const { plan } = convertRequest(dialect, Buffer.from(JSON.stringify(body)), options)
-  const { inputTokens: tokens, upstreamModel: model } = plan
-  const weight = UNCACHED_FACTOR * tokens + ANSWER_FACTOR * CHARGED_ANSWER_TOKENS
-  const rate = rateOf(model, options.models) * priceFactorOf(model, tokens)
-  return { tokens, credits: rate * CREDITS_PER_TOKEN * weight }
-}
-
-function rateOf(model: string, models: readonly ModelFacts[]): number {
-  return findModel(models, model)?.rate ?? 1
+  const { inputTokens, upstreamModel: model } = plan
+  const weight = UNCACHED_FACTOR * inputTokens + ANSWER_FACTOR * CHARGED_ANSWER_TOKENS
+  return listedCredits({ model, inputTokens }, options.models) * CREDITS_PER_TOKEN * weight
 }
 
 function sizeOf({ byteLength }: Uint8Array): string {
