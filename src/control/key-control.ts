@@ -82,6 +82,7 @@ export class KeyControl {
       stateDir,
       settings: () => config().usage,
       log,
+      periods: () => this.allowances.periods(),
       onOpened: (prices) => this.#prices.adopt(prices),
       onPages: (pages) => this.#onPages(pages),
       onChange: () => {

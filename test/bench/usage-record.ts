@@ -37,6 +37,7 @@ export async function fillRecord(
     now,
     run,
     isKept: true,
+    periods: [],
     damagedFile: null
   })
   const random = seededRandom(1)

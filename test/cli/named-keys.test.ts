@@ -54,7 +54,7 @@ t.test('kiro-gateway key reopen says which keys were not closed', async (t) => {
 
 async function commitTo(path: string, now: number, asks: readonly PageAsk[]): Promise<void> {
   const run = { id: 'x', mark: markOf(process.pid) }
-  const opening = { path, now, run, isKept: true, damagedFile: null }
+  const opening = { path, now, run, isKept: true, periods: [], damagedFile: null }
   const { book } = await BookDatabase.open(opening)
   const nothing = {
     rows: [],

@@ -10,6 +10,7 @@ export function openBook(stateDir: string, options: Partial<UsageBookOptions> = 
     stateDir,
     settings: () => ({ isKept: true, retentionDays: 90 }),
     log: recordedLog().log,
+    periods: () => [],
     onOpened: () => {},
     onPages: () => {},
     onChange: () => {},

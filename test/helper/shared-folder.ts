@@ -453,6 +453,7 @@ class Gateway {
       stateDir,
       settings: () => ({ isKept: true, retentionDays: 90 }),
       log: { info: silent, warn: silent, error: silent },
+      periods: () => this.allowances.periods(),
       onOpened: silent,
       onPages: (pages) => this.allowances.onPages(pages),
       onChange: () => this.allowances.onBook(),

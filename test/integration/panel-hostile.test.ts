@@ -462,6 +462,7 @@ async function companyRecord(stateDir: string): Promise<void> {
     now,
     run: { id: 'earlier', mark: markOf(process.pid) },
     isKept: true,
+    periods: [],
     damagedFile: null
   })
   const people = Array.from({ length: PEOPLE }, (_, n) => `k_${String(n).padStart(4, '0')}`)

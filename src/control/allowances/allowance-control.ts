@@ -8,7 +8,7 @@ import type {
 import type { UsageRow } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
 import { type Period, periodAt, type PeriodKind } from '../../keys/period.ts'
-import type { PageNews } from '../book/book-messages.ts'
+import type { BookOpening, PageNews } from '../book/book-messages.ts'
 import { lostRow } from '../book/usage-sums.ts'
 import {
   type AllowanceEvent,
@@ -84,6 +84,12 @@ export class AllowanceControl {
       this.#refresh(name, one)
       this.#look(name)
     }
+  }
+
+  periods(): BookOpening['periods'] {
+    return [...this.#keys.values()].flatMap(({ id, credits }) =>
+      credits === null ? [] : [{ key: id, period: periodAt(credits.period, null, this.#now()) }]
+    )
   }
 
   onReports(member: string, reports: readonly AllowanceReport[]): void {

@@ -33,6 +33,7 @@ import {
   type PageNews
 } from './book-messages.ts'
 import { inCommon, RefusedRows, type SharedRow } from './refused-rows.ts'
+import { type EarlierCredits, readEarlier, removeEarlier, usedIn } from './earlier-credits.ts'
 import {
   dayOf,
   MAX_DAYS,
@@ -97,8 +98,12 @@ const TABLES = `
     n INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, via TEXT NOT NULL, address TEXT NOT NULL,
     action TEXT NOT NULL, subject TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL
   );
+  DROP TABLE IF EXISTS journals;
   PRAGMA user_version = ${USAGE_SCHEMA};`
 
+const ADD_TIMES = 'ALTER TABLE requests ADD COLUMN times INTEGER NOT NULL DEFAULT 1;'
+const ADD_METERING = `ALTER TABLE requests ADD COLUMN metering TEXT NOT NULL DEFAULT '';`
+const ADD_LOST = 'ALTER TABLE runs ADD COLUMN lost TEXT;'
 const ADD_FACTS = `ALTER TABLE requests ADD COLUMN id TEXT NOT NULL DEFAULT '';
   ALTER TABLE requests ADD COLUMN facts TEXT NOT NULL DEFAULT '';`
 
@@ -122,6 +127,7 @@ const SQL = {
   prune:
     'DELETE FROM requests WHERE rowid IN (SELECT rowid FROM requests WHERE at < ? ORDER BY at LIMIT ?)',
   daySums: `SELECT key, ${SUM_COLUMNS} FROM days WHERE day BETWEEN ? AND ? GROUP BY key`,
+  usedSince: 'SELECT sum(credits) AS used FROM days WHERE key = ? AND day >= ?',
   page: 'SELECT page, crc FROM pages WHERE key = ?',
   pages: 'SELECT key, page, crc FROM pages',
   putPage: `INSERT INTO pages VALUES (?, ?, ?)
@@ -220,12 +226,15 @@ export class BookDatabase {
   }
 
   static async #openSound(opening: BookOpening, setAside: string | null, onWait: OnWait) {
-    const { path, now, run, isKept } = opening
+    const { path, now, run, isKept, periods } = opening
+    const earlier = await readEarlier(path)
     const aside = await readAside(path)
     const begin: Begin = (db, isDamaged) => {
       if (isDamaged) db.prepare(SQL.putDamagedAt).run(now)
+      else takeOver(db, periods, earlier)
     }
     const file = await openFile(path, begin, onWait)
+    if (earlier !== null) await removeEarlier(path)
     if (aside !== null) await rm(asidePath(path), { force: true }) // the book says it by now, or was restored
     try {
       const book = new BookDatabase(path, run, file, onWait)
@@ -575,10 +584,10 @@ interface OpenFile {
 /** Writes the first rows of a book, which may follow a damaged one. */
 type Begin = (db: DatabaseSync, isDamaged: boolean) => void
 
+/** Opens a file. A new or earlier one is left as it was, or gets everything that `begin` writes. */
 /** Told the reason before a wait that may last longer than a disk's usual answer. */
 type OnWait = (reason: 'locked' | 'upgrading') => void
 
-/** Opens a file. A new one gets everything that `begin` writes, or is not made. */
 async function openFile(path: string, begin: Begin, onWait: OnWait): Promise<OpenFile> {
   await makeFolder(dirname(path))
   if (!(await isThere(path))) await makeFile(path, begin, onWait)
@@ -590,11 +599,10 @@ async function openFile(path: string, begin: Begin, onWait: OnWait): Promise<Ope
     const version = versionOf(db)
     if (version > USAGE_SCHEMA) throw new Error(`it is of a newer version (${version})`)
     if (version === 0) throw new DamagedText('it is empty')
-    if (version < USAGE_SCHEMA) throw new Error(`it is of an earlier version (${version})`)
     db.exec('PRAGMA journal_mode = WAL; PRAGMA cache_size = -512')
-    if (!isComplete(db)) {
+    if (version < USAGE_SCHEMA || !isComplete(db)) {
       onWait('upgrading')
-      inTransaction(db, () => upgrade(db))
+      inTransaction(db, () => upgrade(db, begin))
     }
     for (const row of db.prepare(SQL.pages).all()) parsePage(String(row['key']), row)
     return { db, identity }
@@ -659,18 +667,31 @@ async function putInPlace(draft: string, path: string): Promise<void> {
 }
 
 function writeNew(path: string, begin: (db: DatabaseSync) => void): void {
-  using db = new DatabaseSync(urlOf(path))
-  // The journal in memory: a process that is killed leaves no second file.
-  db.exec('PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL')
-  inTransaction(db, () => {
-    db.exec(TABLES)
-    begin(db)
-  })
+  const db = new DatabaseSync(urlOf(path))
+  try {
+    // The journal in memory: a process that is killed leaves no second file.
+    db.exec('PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL')
+    inTransaction(db, () => {
+      db.exec(TABLES)
+      begin(db)
+    })
+  } finally {
+    db.close()
+  }
 }
 
-function upgrade(db: DatabaseSync): void {
-  if (isComplete(db)) return // another gateway was first
-  db.exec((hasFacts(db) ? '' : ADD_FACTS) + TABLES)
+function upgrade(db: DatabaseSync, begin: Begin): void {
+  const version = versionOf(db)
+  const isWithFacts = hasFacts(db)
+  if (version >= USAGE_SCHEMA && isComplete(db)) return // another gateway was first
+  const columns = [
+    isWithFacts ? '' : ADD_FACTS,
+    version === 1 ? ADD_TIMES : '',
+    version === 1 || version === 2 ? ADD_METERING : '',
+    version === 3 ? ADD_LOST : ''
+  ]
+  db.exec(columns.join('') + TABLES)
+  if (version < 3) begin(db, false)
 }
 
 /** Programs of version 4 without these columns and this index go on with a file that has them, so the version stays. */
@@ -686,6 +707,22 @@ function hasFacts(db: DatabaseSync): boolean {
 
 function versionOf(db: DatabaseSync): number {
   return Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
+}
+
+/** Takes over credits of the version before: its record of them is exact, its rows are the substitute. */
+function takeOver(
+  db: DatabaseSync,
+  periods: BookOpening['periods'],
+  earlier: readonly EarlierCredits[] | null
+): void {
+  for (const { key, period } of periods) {
+    const day = Math.floor(period.startsAt / DAY_MS)
+    const used =
+      earlier === null
+        ? Number(db.prepare(SQL.usedSince).get(key, day)?.['used'] ?? 0)
+        : usedIn(earlier, key, period)
+    putPage({ putPage: db.prepare(SQL.putPage) }, key, openPage(period, { used }))
+  }
 }
 
 function inTransaction<T>(db: DatabaseSync, write: () => T): T {

@@ -27,6 +27,8 @@ export interface BookOpening {
   readonly run: BookRun
   /** Requests have rows; false if USAGE_LOG is false. */
   readonly isKept: boolean
+  /** Limited keys, whose usage is added up from the rows of an earlier version's file. */
+  readonly periods: readonly { readonly key: string; readonly period: Period }[]
   /** `BookFailure.damagedFile` of an earlier try: set it aside, unless another file is in its place. */
   readonly damagedFile: string | null
 }

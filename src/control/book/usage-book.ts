@@ -39,6 +39,7 @@ export interface UsageBookOptions {
   readonly stateDir: string
   readonly settings: () => { readonly isKept: boolean; readonly retentionDays: number }
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
+  readonly periods: () => BookOpening['periods']
   readonly onOpened: (prices: readonly PriceLessons[]) => void
   readonly onPages: (pages: readonly PageNews[]) => void
   /** Called when the book becomes unwritable or writable, and when another gateway starts or stops using it. */
@@ -480,12 +481,13 @@ export class UsageBook {
 
   async #openAnew(): Promise<void> {
     this.#thread ??= this.#startThread()
-    const { stateDir, settings } = this.#options
+    const { stateDir, periods, settings } = this.#options
     const opening: BookOpening = {
       path: usagePath(stateDir),
       now: this.#now(),
       run: { id: this.run, mark: markOf(process.pid) },
       isKept: settings().isKept,
+      periods: periods(),
       damagedFile: this.#damagedFile
     }
     const opened = await this.#call('open', opening)

@@ -7,7 +7,7 @@ export function usagePath(stateDir: string): string {
   return resolve(join(stateDir, 'usage.db'))
 }
 
-/** Version of `usage.db`. Files of earlier ones, which no release has written, are not read. */
+/** Version 1 of `usage.db` had no column `requests.times`, version 2 no pages, version 3 no column `runs.lost`. */
 export const USAGE_SCHEMA = 4
 
 /** `total` takes sums of any size, where `sum` would fail; exact as far as JavaScript's numbers. */

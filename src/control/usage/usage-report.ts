@@ -3,7 +3,6 @@ import type { DatabaseSync } from 'node:sqlite'
 import { isMeant } from '../../keys/key-text.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import { type GatewayError, messageOf, operatorError } from '../../shared/errors.ts'
-import { toDay } from '../../shared/dates.ts'
 import { parseJsonObject } from '../../shared/json.ts'
 import type { UsageSums } from '../../ipc/usage-row.ts'
 import { BOOK_DAYS, DAY_MS, SUM_COLUMNS, toSums, USAGE_SCHEMA } from '../book/usage-sums.ts'
@@ -25,9 +24,13 @@ export interface UsageLine extends UsageSums {
 
 const HOUR_MS = 3_600_000
 
-/** Rows in the form of day sums, for hours, parts of a day, and metering. */
-const ROWS = `SELECT key, client, model, metering, at, times AS requests, (code <> '') * times AS failed, input, output, cached, credits
-  FROM requests WHERE at >= :since AND at < :until`
+/** Rows in the form of day sums, for hours, parts of a day, and metering. Earlier versions lack some columns. */
+function rowsSql(version: number): string {
+  const times = version < 2 ? '1' : 'times'
+  const metering = version < 3 ? `''` : 'metering'
+  return `SELECT key, client, model, ${metering} AS metering, at, ${times} AS requests, (code <> '') * ${times} AS failed, input, output, cached, credits
+    FROM requests WHERE at >= :since AND at < :until`
+}
 const DAYS = `SELECT key, client, model, '' AS metering, day * ${DAY_MS} AS at, requests, failed, input, output, cached, credits
   FROM days WHERE day >= :until / ${DAY_MS}`
 
@@ -48,7 +51,7 @@ export async function readUsage(
   path: string,
   { by, since, key }: UsageQuestion
 ): Promise<readonly UsageLine[]> {
-  using db = await openRecord(path)
+  const { db, version } = await openRecord(path)
   try {
     const midnight = Math.ceil(since / DAY_MS) * DAY_MS
     const isOfRows = by === 'hour' || by === 'metering'
@@ -56,7 +59,7 @@ export async function readUsage(
     const isTime = by === 'day' || by === 'hour'
     const rows = db
       .prepare(
-        `SELECT ${GROUPS[by]} AS grp, ${SUM_COLUMNS} FROM (${ROWS} UNION ALL ${DAYS}) LEFT JOIN keys ON keys.id = key
+        `SELECT ${GROUPS[by]} AS grp, ${SUM_COLUMNS} FROM (${rowsSql(version)} UNION ALL ${DAYS}) LEFT JOIN keys ON keys.id = key
          WHERE :keys IS NULL OR key IN (SELECT value FROM json_each(:keys))
          GROUP BY grp ORDER BY ${isTime ? 'grp' : 'credits DESC, requests DESC, grp'}`
       )
@@ -64,6 +67,8 @@ export async function readUsage(
     return rows.map((row) => ({ group: groupText(by, row['grp']), ...toSums(row) }))
   } catch (cause) {
     throw unreadable(`${path} cannot be read (${messageOf(cause)}).`, cause)
+  } finally {
+    db.close()
   }
 }
 
@@ -76,8 +81,10 @@ export interface KeyDay {
 
 /** Returns what each key used on each day; `null` without a readable record. */
 export async function readKeyDays(path: string): Promise<readonly KeyDay[] | null> {
-  using db = await openRecord(path).catch(() => null)
-  if (db === null) return null
+  if (!existsSync(path)) return null
+  const found = await openRecord(path).catch(() => null)
+  if (found === null) return null
+  const { db } = found
   try {
     return db
       .prepare('SELECT key, day, total(credits) AS credits FROM days GROUP BY key, day')
@@ -89,12 +96,15 @@ export async function readKeyDays(path: string): Promise<readonly KeyDay[] | nul
       }))
   } catch {
     return null
+  } finally {
+    db.close()
   }
 }
 
 export async function readPlan(path: string): Promise<PlanStory | null> {
-  using db = await openRecord(path).catch(() => null)
-  if (db === null) return null
+  const found = await openRecord(path).catch(() => null)
+  if (found === null) return null
+  const { db } = found
   try {
     const last = db.prepare('SELECT record FROM plans ORDER BY at DESC LIMIT 1').get()
     const record = parsePlan(String(last?.['record']))
@@ -102,7 +112,9 @@ export async function readPlan(path: string): Promise<PlanStory | null> {
     const days = db.prepare(BOOK_DAYS).all(dayOf(record.at) - MAX_DAYS)
     return { record, bookDays: days.map(({ day, credits }) => [Number(day), Number(credits)]) }
   } catch {
-    return null // damaged
+    return null // of an earlier version
+  } finally {
+    db.close()
   }
 }
 
@@ -112,8 +124,9 @@ export async function readClosed<K extends ClosableKey>(
   keys: readonly K[]
 ): Promise<readonly K[]> {
   if (!existsSync(path)) return []
-  using db = await openRecord(path).catch(() => null)
-  if (db === null) return keys
+  const found = await openRecord(path).catch(() => null)
+  if (found === null) return keys
+  const { db } = found
   try {
     const damagedAt = Number(
       db.prepare(`SELECT value FROM meta WHERE name = 'damaged-at'`).get()?.['value'] ?? 0
@@ -125,7 +138,9 @@ export async function readClosed<K extends ClosableKey>(
       return parseJsonObject(String(row['page']))?.['closedAt'] !== null
     })
   } catch {
-    return keys // damaged
+    return keys // of an earlier version, or damaged
+  } finally {
+    db.close()
   }
 }
 
@@ -142,16 +157,20 @@ function idsOf(db: DatabaseSync, text: string): string {
   return JSON.stringify([...ids, text, text.trim().toLowerCase()]) // which may be one of `UnnamedKey`
 }
 
-async function openRecord(path: string): Promise<DatabaseSync> {
+interface OpenRecord {
+  readonly db: DatabaseSync
+  readonly version: number
+}
+
+async function openRecord(path: string): Promise<OpenRecord> {
   if (!existsSync(path)) throw unreadable(`${path} does not exist yet.`)
   const { DatabaseSync } = await import('node:sqlite')
   try {
     const db = new DatabaseSync(path, { readOnly: true, timeout: BUSY_MS })
     const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
-    if (version === USAGE_SCHEMA) return db
+    if (version >= 1 && version <= USAGE_SCHEMA) return { db, version }
     db.close()
-    if (version === 0) throw new Error('it is still empty')
-    throw new Error(`it is of ${version > USAGE_SCHEMA ? 'a newer' : 'an earlier'} version`)
+    throw new Error(version > USAGE_SCHEMA ? 'it is of a newer version' : 'it is still empty')
   } catch (cause) {
     throw unreadable(`${path} cannot be read (${messageOf(cause)}).`, cause)
   }
@@ -168,7 +187,7 @@ function unreadable(why: string, cause?: unknown): GatewayError {
 function groupText(by: UsageGroup, value: unknown): string {
   switch (by) {
     case 'day':
-      return toDay(Number(value) * DAY_MS)
+      return new Date(Number(value) * DAY_MS).toISOString().slice(0, 10)
     case 'hour':
       return `${new Date(Number(value) * HOUR_MS).toISOString().slice(0, 13)}:00Z`
     case 'key':

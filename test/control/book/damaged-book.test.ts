@@ -43,7 +43,7 @@ t.setTimeout(300_000)
 
 function openingOf(path: string, id: string) {
   const run = { id, mark: markOf(process.pid) }
-  return { path, now: NOON, run, isKept: true, damagedFile: null }
+  return { path, now: NOON, run, isKept: true, periods: [], damagedFile: null }
 }
 
 function batchOf(seq: number, ask: Partial<PageAsk>): BookBatch {

@@ -21,7 +21,7 @@ function batchOf(seq: number, changes: Partial<PageAsk>, charged = 0): BookBatch
 
 async function open(t: Test, path: string, id: string): Promise<BookDatabase> {
   const run = { id, mark: markOf(process.pid) }
-  const opening = { path, now: NOON, run, isKept: true, damagedFile: null }
+  const opening = { path, now: NOON, run, isKept: true, periods: [], damagedFile: null }
   const { book } = await BookDatabase.open(opening)
   t.teardown(() => book.destroy())
   return book

@@ -24,6 +24,7 @@ function rig(t: Test) {
       now: clock.now,
       run: { id, mark },
       isKept: true,
+      periods: [],
       damagedFile: null
     })
     t.teardown(() => {

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import {
   copyFileSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -13,7 +14,7 @@ import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
-import type { PageAsk, PageNews } from '../../../src/control/book/book-messages.ts'
+import type { BookOpening, PageAsk, PageNews } from '../../../src/control/book/book-messages.ts'
 import { UsageBook, type UsageBookOptions } from '../../../src/control/book/usage-book.ts'
 import { parseFacts } from '../../../src/control/book/row-facts.ts'
 import { DAY_MS, usagePath } from '../../../src/control/book/usage-sums.ts'
@@ -37,6 +38,7 @@ function rig(t: Test, settings: { isKept?: boolean; retentionDays?: number } = {
   const stateDir = t.testdir({})
   const path = usagePath(stateDir)
   const { log, text } = recordedLog()
+  const periods: BookOpening['periods'][number][] = []
   const prices: PriceLessons[] = []
   const pages: PageNews[] = []
   const create = (timing: UsageBookOptions['timing'] = {}) => {
@@ -44,6 +46,7 @@ function rig(t: Test, settings: { isKept?: boolean; retentionDays?: number } = {
       stateDir,
       settings: () => ({ isKept: true, retentionDays: 90, ...settings }),
       log,
+      periods: () => periods,
       onOpened: (known) => prices.push(...known),
       onPages: (news) => pages.push(...news),
       onChange: () => {},
@@ -73,7 +76,31 @@ function rig(t: Test, settings: { isKept?: boolean; retentionDays?: number } = {
   const written = async (count: number): Promise<void> => {
     while (rows() !== count) await sleep(2)
   }
-  return { recorder, create, path, text, written, rows, prices, pages }
+  return { recorder, create, path, text, written, rows, periods, prices, pages }
+}
+
+/** A book as the version before has left it: 5 credits in this month, 50 in the one before. */
+async function oldRig(t: Test) {
+  const { recorder, ...rest } = rig(t)
+  await recorder.start()
+  await recorder.close()
+  const db = new DatabaseSync(rest.path, { timeout: 5_000 })
+  db.exec(
+    'DROP TABLE pages; DROP TABLE runs; DROP TABLE meta; DROP TABLE prices; ALTER TABLE requests DROP COLUMN metering; PRAGMA user_version = 2'
+  )
+  const today = NOON / DAY_MS
+  for (const [day, credits] of [
+    [0, 2],
+    [1, 3],
+    [20, 50]
+  ] as const) {
+    db.prepare("INSERT INTO days VALUES (?, 'k_1', 'c', 'm', 1, 0, 0, 0, 0, ?)").run(
+      Math.floor(today - day),
+      credits * CREDIT
+    )
+  }
+  db.close()
+  return rest
 }
 
 function sleep(ms: number): Promise<void> {
@@ -218,6 +245,38 @@ t.test('UsageBook', (t) => {
     }
     const hours = await readUsage(path, { by: 'hour', since: TODAY, key: null })
     t.match(hours, [{ requests: 21_700, failed: 21_400 }])
+  })
+
+  t.test('goes on with the record of an earlier version', async (t) => {
+    const { recorder, create, path, written } = rig(t)
+    recorder.record(many(2))
+    await recorder.close()
+    const old = new DatabaseSync(path, { timeout: 5000 })
+    old.exec(
+      'ALTER TABLE requests DROP COLUMN times; ALTER TABLE requests DROP COLUMN metering; PRAGMA user_version = 1'
+    )
+    old.close()
+    const ask = () => readUsage(path, { by: 'hour', since: TODAY, key: null })
+    t.match(await ask(), [{ requests: 2 }], 'it can be read before')
+    const next = create()
+    next.record(many(3))
+    await written(5)
+    await next.close()
+    t.match(await ask(), [{ requests: 5 }])
+  })
+
+  t.test('goes on with pages of an earlier version as they are', async (t) => {
+    const { recorder, create, path, periods, written } = rig(t)
+    await recorder.ask(askFor(CREDIT))
+    recorder.record([charged(CREDIT)])
+    await written(1)
+    await recorder.close()
+    const old = new DatabaseSync(path, { timeout: 5_000 })
+    old.exec('ALTER TABLE runs DROP COLUMN lost; DELETE FROM days; PRAGMA user_version = 3')
+    old.close()
+    t.match(await readUsage(path, { by: 'key', since: NOON, key: null }), [{ requests: 1 }])
+    periods.push({ key: 'k_1', period: MONTH }) // what its rows say does not count
+    t.match(await create().ask(askFor(0)), { used: CREDIT })
   })
 
   t.test('says how credits came about', async (t) => {
@@ -618,6 +677,55 @@ t.test('UsageBook', (t) => {
     }
   )
 
+  t.test('takes over what the version before has recorded', async (t) => {
+    const { create, periods } = await oldRig(t)
+    periods.push({ key: 'k_1', period: MONTH })
+    t.match(await create().ask(askFor(0)), { used: 5 * CREDIT }, 'in the period that is under way')
+  })
+
+  t.test('prefers what the version before has kept of credits, also without rows', async (t) => {
+    for (const make of [oldRig, rig]) {
+      const { create, path, periods } = await make(t)
+      const folder = join(dirname(path), 'credits')
+      const [one, other] = ['1'.repeat(32), '2'.repeat(32)]
+      const journal = (key: string) =>
+        `${`${key}/credits ${MONTH.number} ${CREDIT} ${CREDIT / 2} 0 7`.padEnd(255)}\n`
+      const old = periodAt('month', null, NOON - 31 * DAY_MS)
+      const files = {
+        [`settled-${one}.json`]: settled(
+          { k_1: { period: MONTH, settled: 2 * CREDIT }, k_2: { period: old, settled: CREDIT } },
+          [`worker-${one}-1`]
+        ),
+        [`settled-${other}.json`]: settled({ k_1: { period: MONTH, settled: CREDIT } }),
+        [`worker-${one}-1`]: journal('k_1'),
+        [`worker-${one}-2`]: journal('k_1') + journal('k_3'),
+        [`rows-${one}-2-0`]: ''
+      }
+      mkdirSync(folder)
+      for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
+      for (const key of ['k_1', 'k_2', 'k_3', 'k_4']) periods.push({ key, period: MONTH })
+      const book = create()
+      for (const [key, used] of Object.entries({ k_1: 4.5, k_2: 0, k_3: 1.5, k_4: 0 })) {
+        t.match(await book.ask(askFor(0, { key })), { used: used * CREDIT }, key)
+      }
+      t.same(readdirSync(folder), [])
+      await book.close()
+    }
+  })
+
+  t.test('takes over all or nothing of it, and so again when that has failed', async (t) => {
+    const { create, path, periods, text } = await oldRig(t)
+    const db = new DatabaseSync(path, { timeout: 5_000 })
+    db.exec('ALTER TABLE days RENAME COLUMN credits TO c') // its sums cannot be read
+    periods.push({ key: 'k_1', period: MONTH })
+    await create().start()
+    t.match(text(), /usage cannot be recorded/)
+    t.equal(Number(db.prepare('PRAGMA user_version').get()?.['user_version']), 2)
+    db.exec('ALTER TABLE days RENAME COLUMN c TO credits')
+    db.close()
+    t.match(await create().ask(askFor(0)), { used: 5 * CREDIT })
+  })
+
   t.test('keeps prices over a restart', async (t) => {
     const { recorder, create, prices, written } = rig(t)
     const lessons = {
@@ -643,33 +751,28 @@ t.test('UsageBook', (t) => {
     t.same(prices, [lessons, more])
   })
 
-  t.test('leaves a newer version alone, and an earlier one', async (t) => {
-    for (const [version, kind] of [
-      [9, 'a newer'],
-      [3, 'an earlier']
-    ] as const) {
-      const { recorder, create, path, text } = rig(t)
-      recorder.record(many(1))
-      await recorder.close()
-      const before = readFileSync(path)
-      const other = new DatabaseSync(path, { timeout: 5_000 })
-      other.exec(`PRAGMA user_version = ${version}`)
-      other.close()
-      const next = create()
-      next.record(many(1))
-      while (!text().includes(`it is of ${kind} version (${version})`)) await sleep(2)
-      await t.rejects(readUsage(path, { by: 'key', since: 0, key: null }), {
-        code: 'GW_CONFIG_INVALID',
-        message: new RegExp(`it is of ${kind} version`)
-      })
-      await next.close() // it would try again while the folder is removed
-      t.equal(readFileSync(path).length, before.length)
-    }
+  t.test('leaves a newer version alone', async (t) => {
+    const { recorder, path, text } = rig(t)
+    const newer = new DatabaseSync(path, { timeout: 5_000 })
+    newer.exec('PRAGMA user_version = 9')
+    newer.close()
+    recorder.record(many(1))
+    while (!text().includes('newer version (9)'))
+      await new Promise((resolve) => setTimeout(resolve, 2))
+    await t.rejects(readUsage(path, { by: 'key', since: 0, key: null }), {
+      code: 'GW_CONFIG_INVALID',
+      message: /newer version/
+    })
+    await recorder.close() // it would try again while the folder is removed
   })
   t.end()
 })
 
 const LOOK: PlanLook = { at: NOON, plan: 'PRO', used: 0, limit: 1e9, resetsAt: null, others: {} }
+
+function settled(credits: object, taken: readonly string[] = []): string {
+  return JSON.stringify({ version: 1, isOver: false, credits, taken })
+}
 
 /** A gateway that has leased so much, and is killed. */
 async function killedWith(path: string, want: number): Promise<void> {
@@ -677,7 +780,7 @@ async function killedWith(path: string, want: number): Promise<void> {
     import { BookDatabase } from ${JSON.stringify(new URL('../../../src/control/book/book-database.ts', import.meta.url).href)}
     import { markOf } from ${JSON.stringify(new URL('../../../src/shared/process-mark.ts', import.meta.url).href)}
     const run = { id: 'killed', mark: markOf(process.pid) }
-    const { book } = await BookDatabase.open({ path: process.argv[1], now: Date.now(), run, isKept: true, damagedFile: null })
+    const { book } = await BookDatabase.open({ path: process.argv[1], now: Date.now(), run, isKept: true, periods: [], damagedFile: null })
     const batch = { seq: 0, now: Date.now(), isKept: true, rows: [], sums: [], names: [], charges: [], prices: [], audit: [], pruneBefore: 0 }
     await book.commit({ ...batch, asks: [JSON.parse(process.argv[2])] })
     process.kill(process.pid, 'SIGKILL')`

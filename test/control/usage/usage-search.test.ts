@@ -39,6 +39,7 @@ async function book(t: Test, rows: readonly BookRow[]): Promise<string> {
     now: NOON,
     run: { id: 'run', mark: markOf(process.pid) },
     isKept: true,
+    periods: [],
     damagedFile: null
   })
   await opened.commit({
@@ -127,6 +128,7 @@ t.test(
       now: NOON,
       run: { id: 'next', mark: markOf(process.pid) },
       isKept: true,
+      periods: [],
       damagedFile: null
     })
     t.teardown(() => opened.close())
