@@ -334,10 +334,10 @@ const TOO_MANY_REFUSALS =
 const MAX_TIMER_MS = 60_000
 const MIN_TIMER_MS = 1000
 
-/** Alarm for a point of wall-clock time. Also fires when the clock was set back. Does not keep the process alive. */
 const SIGNED_OUT =
   'The gateway was signed out. Its operator has to sign in again, in the panel or with "kiro-gateway login".'
 
+/** Alarm for a point of wall-clock time. Also fires when the clock was set back. Does not keep the process alive. */
 export class RenewalTimer {
   readonly #clock: WallClock
   readonly #onDue: () => void

@@ -170,11 +170,12 @@ function mapMessage(message: UserInputMessage, change: (text: string) => string)
   }
 }
 
+/** Another history, in its place before the current message: attachments are counted in the order of the JSON. */
 function withHistory(payload: UpstreamPayload, history: readonly HistoryEntry[]): UpstreamPayload {
-  const { history: _, ...state } = payload.conversationState
+  const { history: _, currentMessage, ...state } = payload.conversationState
   return {
     ...payload,
-    conversationState: { ...state, ...(history.length > 0 && { history }) }
+    conversationState: { ...state, ...(history.length > 0 && { history }), currentMessage }
   }
 }
 

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { trimHistory } from '../../../src/kiro/conversation/change.ts'
+import { countRequest, sumOfGroups } from '../../../src/kiro/tokens/request-tokens.ts'
 import type {
   HistoryEntry,
   UpstreamPayload,
@@ -135,4 +136,32 @@ t.test('trimHistory()', async (t) => {
       { numRuns: 1000 }
     )
   })
+})
+
+function withImage(content: string, byte: number): UserInputMessage {
+  const bytes = Buffer.alloc(60_000, byte).toString('base64')
+  return { ...message(content, []), images: [{ format: 'png', source: { bytes } }] }
+}
+
+t.test('images of a trimmed conversation are not counted as text', async (t) => {
+  const payload: UpstreamPayload = {
+    conversationState: {
+      conversationId: '0b1c9a1e-5b1f-4a39-9d57-1b1e8f5f3f10',
+      chatTriggerType: 'MANUAL',
+      history: [
+        { userInputMessage: withImage('first', 1) },
+        { assistantResponseMessage: { content: 'seen' } },
+        { userInputMessage: message('word '.repeat(10_000), []) },
+        { assistantResponseMessage: { content: 'ok' } },
+        { userInputMessage: message('go on', []) },
+        { assistantResponseMessage: { content: 'done' } }
+      ],
+      currentMessage: { userInputMessage: withImage('now', 2) }
+    }
+  }
+  const trimmed = trimHistory(payload, sizeOf(payload) - 1000)
+  if (trimmed === null) throw new Error('it fits')
+  t.equal(trimmed.conversationState.history?.length, 4)
+  const { tokens } = countRequest(trimmed, Buffer.from(JSON.stringify(trimmed)))
+  t.ok(sumOfGroups(tokens) < 4_000, String(sumOfGroups(tokens)))
 })
