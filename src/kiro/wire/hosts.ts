@@ -28,9 +28,24 @@ const HostTemplate = {
 
 /** Hosts in the order to try them (kiro-protocol §1.2). The throttle is per account: another host does not help. */
 export function hostsFor(
-  { apiRegion }: Pick<CredentialSnapshot, 'apiRegion'>,
-  { apiUrl }: HostOverrides
+  snapshot: Pick<CredentialSnapshot, 'apiRegion'>,
+  overrides: HostOverrides
 ): readonly UpstreamHost[] {
+  const { apiRegion } = snapshot
+  const last = LastHosts.get(overrides)
+  if (last?.apiRegion === apiRegion) return last.hosts
+  const hosts = makeHosts(apiRegion, overrides)
+  LastHosts.set(overrides, { apiRegion, hosts })
+  return hosts
+}
+
+/** Saves half a dozen computations per request: settings change with SIGHUP, regions with an account. */
+const LastHosts = new WeakMap<
+  HostOverrides,
+  { apiRegion: string; hosts: readonly UpstreamHost[] }
+>()
+
+function makeHosts(apiRegion: string, { apiUrl }: HostOverrides): readonly UpstreamHost[] {
   if (apiUrl !== null) return [{ url: fill(apiUrl, apiRegion), kind: 'custom' }]
   return [
     { url: fill(HostTemplate.runtime, apiRegion), kind: 'runtime' },
