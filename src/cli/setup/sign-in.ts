@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { isIP } from 'node:net'
-import { isListed, toAddressList } from '../../config/address-list.ts'
+import { isListed, isLoopback, toAddressList } from '../../config/address-list.ts'
 import type { Environment } from '../../config/load.ts'
 import { isOnThisMachine } from '../../shared/loopback.ts'
 import { parseJsonObject, textMember } from '../../shared/json.ts'
@@ -56,7 +56,7 @@ export async function askForSignIn(url: string, signal: AbortSignal): Promise<Si
 export function whyNoSignIn(url: string): string | null {
   const { protocol, hostname } = new URL(url)
   const host = hostname.replace(/^\[(.*)\]$/, '$1')
-  const isOwn = isOnThisMachine(hostname)
+  const isOwn = isOnThisMachine(hostname) || isLoopback(host)
   if (protocol === 'http:' && !isOwn)
     return `Claude Code signs in over https:// alone, except on this machine. Put a proxy with TLS before ${url}.`
   if (isIP(host) === 0 || isOwn || (PRIVATE !== null && isListed(PRIVATE, host))) return null

@@ -53,7 +53,8 @@ async function read(gateway: AskedGateway): Promise<Reading> {
       cause
     )
   })
-  if (status === 200) return readFigures(text, performance.now())
+  if (status === 200 && text !== '') return readFigures(text, performance.now())
+  if (status === 200) throw operatorError(`${url}/metrics answered with nothing, or with too much.`)
   if (status === 401 || status === 403) {
     throw operatorError(`The gateway at ${url} needs an operator key (PROXY_API_KEY).`)
   }

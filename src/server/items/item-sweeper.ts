@@ -18,11 +18,14 @@ const ITEM_NAME = `[0-9a-f]{${ITEM_NAME_DIGITS}}`
 const FILE_NAME = new RegExp(
   `^(?:(?<own>${ITEM_NAME})|\\.(?<draft>${ITEM_NAME})\\.[0-9a-f-]{36}\\.tmp)$`
 )
+/** Files of earlier versions, without an owner. */
+const OLD_NAME = /^[0-9a-f]{28}(?:\.draft)?$/
 
 interface FoundFile {
   readonly name: string
   readonly owner: string
   readonly isDraft: boolean
+  readonly isOwnerless: boolean
   readonly bytes: number
   readonly ageMs: number
 }
@@ -33,10 +36,10 @@ interface FoundFile {
  */
 export async function sweepItems(folder: string, limits: SweepLimits): Promise<void> {
   const files = await listFiles(folder, limits.now)
-  const isOld = ({ isDraft, ageMs }: FoundFile): boolean =>
-    ageMs > (isDraft ? MAX_DRAFT_AGE_MS : limits.maxAgeMs)
-  const young = files.filter((file) => !isOld(file))
-  const doomed = [...files.filter(isOld), ...surplusOf(young, limits.maxBytes)]
+  const [old, young] = partition(files, ({ isDraft, isOwnerless, ageMs }) => {
+    return isOwnerless || ageMs > (isDraft ? MAX_DRAFT_AGE_MS : limits.maxAgeMs)
+  })
+  const doomed = [...old, ...surplusOf(young, limits.maxBytes)]
   await inBatches(doomed, ({ name }) => unlink(join(folder, name)).catch(() => {}))
 }
 
@@ -54,18 +57,27 @@ function surplusOf(files: readonly FoundFile[], maxBytes: number): readonly Foun
     })
 }
 
+function partition<T>(
+  all: readonly T[],
+  isFirst: (one: T) => boolean
+): readonly [readonly T[], readonly T[]] {
+  return [all.filter(isFirst), all.filter((one) => !isFirst(one))]
+}
+
 async function listFiles(folder: string, now: number): Promise<readonly FoundFile[]> {
   const names = await readdir(folder)
   const found = await inBatches(names, async (name): Promise<FoundFile | null> => {
     const match = FILE_NAME.exec(name)
-    if (match === null) return null
+    const isOwnerless = OLD_NAME.test(name)
+    if (match === null && !isOwnerless) return null
     const facts = await lstat(join(folder, name)).catch(() => null)
     if (facts === null) return null
-    const { own, draft } = match.groups ?? {}
+    const { own, draft } = match?.groups ?? {}
     return {
       name,
       owner: ownerPartOf(own ?? draft ?? ''),
       isDraft: draft !== undefined,
+      isOwnerless,
       bytes: Math.max(facts.size, BLOCK_BYTES),
       ageMs: now - facts.mtimeMs
     }

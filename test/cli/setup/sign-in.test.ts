@@ -13,6 +13,7 @@ t.test('whyNoSignIn()', async (t) => {
     'http://127.0.0.1:8000',
     'http://localhost:8000',
     'http://[::1]:8000',
+    'http://[::ffff:127.0.0.1]:8000',
     'https://gateway.example.com',
     'https://10.1.2.3',
     'https://100.100.1.1',

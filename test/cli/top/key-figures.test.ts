@@ -1,5 +1,8 @@
+import { createServer } from 'node:http'
 import t from 'tap'
 import { readFigures, Readings } from '../../../src/cli/top/key-figures.ts'
+import { runCommandHere } from '../../helper/command-here.ts'
+import { serverUrl } from '../../helper/server-url.ts'
 
 const TEXT = `# HELP kiro_gateway_key_streams Requests.
 # TYPE kiro_gateway_key_streams gauge
@@ -72,3 +75,11 @@ t.test(
     t.equal(readings.creditsPerHour('anna'), 60, 'what came before the start does not count')
   }
 )
+
+t.test('top shows no figures of an answer without any', async (t) => {
+  const server = createServer((_, response) => response.end())
+  const { href: url } = await serverUrl(server)
+  t.teardown(() => server.close())
+  const done = await runCommandHere(['top', '--once', '--url', url], { cwd: t.testdir() })
+  t.match(done, { code: 2, stderr: /\/metrics answered with nothing, or with too much/ })
+})

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { SharedRecords } from '../../../src/control/fleet/shared-records.ts'
 import { sharedSums } from '../../../src/control/fleet/shared-sums.ts'
@@ -51,6 +52,16 @@ t.test('sharedSums()', async (t) => {
   await a.tell(7e6)
   await settled()
   t.same(sumsOf(b.plan), { 'a/first': 7e6 })
+  const began = b.plan.others?.['a/first']?.from
+  t.ok(began)
+  await delay(2)
+  await a.tell(8e6)
+  await settled()
+  t.same(
+    b.plan.others,
+    { 'a/first': { sum: 8e6, from: began } },
+    'since it began, not since it told'
+  )
   await b.tell(3e6)
   await settled()
   t.same(sumsOf(a.plan), { 'b/first': 3e6 }, 'not itself')

@@ -11,7 +11,8 @@ function namedIn(name: string, text: string): readonly string[] {
     return [...text.matchAll(/(?:src|href)="dashboard\/([^"]+)"/g)].map(([, path = '']) => path)
   if (!name.endsWith('.js')) return []
   const from = new URL(name, 'http://page/')
-  return [...text.matchAll(/(?:from|import)\s*["'](\.[^"']+)["']/g)].map(([, path = '']) =>
+  const code = text.replaceAll(/\/\*.*?\*\//gs, '') // types are imported in comments
+  return [...code.matchAll(/(?:from|import)\s*["'](\.[^"']+)["']/g)].map(([, path = '']) =>
     new URL(path, from).pathname.slice(1)
   )
 }

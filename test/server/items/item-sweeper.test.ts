@@ -30,6 +30,17 @@ function draftOf(digit: string): string {
   return `.${nameOf(digit)}.${randomUUID()}.tmp`
 }
 
+t.test(
+  'deletes at once what belongs to nobody: answers that were kept without an owner',
+  async (t) => {
+    const { put, sweep, left } = setUp(t)
+    for (const name of ['a'.repeat(28), `${'b'.repeat(28)}.draft`]) put(name, 1)
+    const kept = put(nameOf('c'), 1)
+    await sweep()
+    t.same(left(), [kept])
+  }
+)
+
 t.test('deletes what is older than allowed', async (t) => {
   const { put, sweep, left } = setUp(t)
   put(nameOf('a'), 100_001)

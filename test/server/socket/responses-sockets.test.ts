@@ -409,3 +409,51 @@ t.test(
     t.match(await beside.next(), { type: 'response.created' })
   }
 )
+
+/** Bytes of bodies that are being answered or wait. */
+async function admittedBytes(primary: FakePrimary): Promise<number> {
+  const heard = primary.heard('metrics.snapshot')
+  primary.tell({ type: 'metrics.collect' })
+  const { metrics } = await heard
+  let sum = 0
+  for (const { name, values } of metrics as readonly Figures[]) {
+    if (!/^kiro_gateway_admitted(?:_lane)?_bytes$/.test(name)) continue
+    for (const { value, labels } of values) if (labels.lane !== 'kept') sum += value
+  }
+  return sum
+}
+
+interface Figures {
+  readonly name: string
+  readonly values: readonly {
+    readonly value: number
+    readonly labels: { readonly lane?: string }
+  }[]
+}
+
+t.test('requests that wait when their client leaves give their memory back', async (t) => {
+  const { url, waits, primary } = await setUp(t)
+  const client = await FrameClient.open(t, url)
+  const response = await begin(client, waits)
+  for (const stream_id of ['a', 'b', 'c']) client.create({ input: 'x'.repeat(50_000), stream_id })
+  await client.isRead()
+  await admittedBytes(primary) // figures are those of the look before
+  t.ok((await admittedBytes(primary)) > 150_000)
+  const isCut = once(response, 'close')
+  client.socket.terminate()
+  await isCut
+  while ((await admittedBytes(primary)) > 0) await delay(20)
+})
+
+t.test('the first reason to leave is the one that is told', async (t) => {
+  const env = { WEBSOCKET_MAX_AGE: '2', DRAIN_TIMEOUT: '20' }
+  const { url, waits, primary } = await setUp(t, { env })
+  const client = await FrameClient.open(t, url)
+  const idle = await FrameClient.open(t, url)
+  const response = await begin(client, waits)
+  t.match(await idle.closed, { code: 1001 })
+  primary.worker.retire(20_000)
+  await delay(50)
+  response.end(endFrame)
+  t.match(await client.closed, { code: 1001 })
+})
